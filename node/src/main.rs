@@ -1,0 +1,3 @@
+//! The `mailnode` binary.
+
+fn main() {}
