@@ -1,1 +1,6 @@
-//! Duty of this crate: see its Cargo.toml description and docs/decisions; filled in crate by crate.
+//! Duty of this crate: the mail protocols as machines and codecs, bytes in and bytes out.
+//! It must not know sockets, tasks, clocks, randomness, storage or the cluster: time and random bytes are arguments.
+#![forbid(unsafe_code)]
+
+pub mod limits;
+pub mod sasl;

@@ -1,0 +1,1 @@
+//! Bounds of the SMTP and LMTP machines.
