@@ -2,5 +2,6 @@
 //! It must not know sockets, tasks, clocks, randomness, storage or the cluster: time and random bytes are arguments.
 #![forbid(unsafe_code)]
 
+pub mod imap;
 pub mod limits;
 pub mod sasl;

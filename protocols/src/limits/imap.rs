@@ -1,0 +1,1 @@
+//! Bounds of the IMAP machine (I9). Each with its reason.
