@@ -1,0 +1,197 @@
+//! Reading the directory: who lives where, and where an address leads.
+
+use super::domain_of;
+use super::row::{AccountRow, AliasRow, DomainRow, NodeRow, key};
+use crate::codec;
+use crate::ids::{AccountId, NodeId};
+use crate::key::{Key, number_at};
+use crate::limits::ALIAS_DEPTH_MAX;
+use crate::txn::{Read, ReadError, scan_prefix};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+fn read<T: DeserializeOwned>(from: &dyn Read, key: &[u8]) -> Result<Option<T>, ReadError> {
+    from.get(key)?.map(|value| codec::decode(&value)).transpose()
+}
+
+fn read_all<T: DeserializeOwned>(from: &dyn Read, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, ReadError> {
+    let (mut all, mut failed) = (Vec::new(), None);
+    scan_prefix(from, prefix, &mut |key, value| match codec::decode(value) {
+        Ok(row) => {
+            all.push((key[prefix.len()..].to_vec(), row));
+            ControlFlow::Continue(())
+        }
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(all), Err)
+}
+
+/// A local domain.
+pub fn domain(from: &dyn Read, name: &str) -> Result<Option<DomainRow>, ReadError> {
+    read(from, &key::domain(name))
+}
+
+/// All local domains by name.
+pub fn domains(from: &dyn Read) -> Result<Vec<(String, DomainRow)>, ReadError> {
+    let rows = read_all(from, &key::domain(""))?;
+    Ok(rows.into_iter().map(|(name, row)| (String::from_utf8_lossy(&name).into_owned(), row)).collect())
+}
+
+/// Whether accounts or aliases of a domain exist.
+pub fn domain_in_use(from: &dyn Read, name: &str) -> Result<bool, ReadError> {
+    let mut used = false;
+    for table in [b'a', b'l'] {
+        let prefix = Key::table(table).bytes(name.as_bytes()).bytes(b"\0").done();
+        scan_prefix(from, &prefix, &mut |_, _| {
+            used = true;
+            ControlFlow::Break(())
+        })?;
+    }
+    Ok(used)
+}
+
+/// The account with exactly this address.
+pub fn account_id(from: &dyn Read, address: &str) -> Result<Option<AccountId>, ReadError> {
+    Ok(from.get(&key::address(address))?.and_then(|value| number_at(&value, 0)).map(AccountId))
+}
+
+/// An account by id.
+pub fn account(from: &dyn Read, account: AccountId) -> Result<Option<AccountRow>, ReadError> {
+    read(from, &key::account(account))
+}
+
+/// An account by exact address.
+pub fn account_by_address(from: &dyn Read, address: &str) -> Result<Option<(AccountId, AccountRow)>, ReadError> {
+    let Some(id) = account_id(from, address)? else { return Ok(None) };
+    Ok(account(from, id)?.map(|row| (id, row)))
+}
+
+/// All accounts, oldest first.
+pub fn accounts(from: &dyn Read) -> Result<Vec<(AccountId, AccountRow)>, ReadError> {
+    let rows = read_all(from, b"i")?;
+    Ok(rows.into_iter().filter_map(|(id, row)| Some((AccountId(number_at(&id, 0)?), row))).collect())
+}
+
+/// An alias by exact address.
+pub fn alias(from: &dyn Read, address: &str) -> Result<Option<AliasRow>, ReadError> {
+    read(from, &key::alias(address))
+}
+
+/// All aliases, by domain and name.
+pub fn aliases(from: &dyn Read) -> Result<Vec<(String, AliasRow)>, ReadError> {
+    let rows = read_all(from, b"l")?;
+    let name = |key: &[u8]| {
+        let text = String::from_utf8_lossy(key).into_owned();
+        text.split_once('\0').map(|(domain, local)| format!("{local}@{domain}")).unwrap_or(text)
+    };
+    Ok(rows.into_iter().map(|(key, row)| (name(&key), row)).collect())
+}
+
+/// A node.
+pub fn node(from: &dyn Read, node: NodeId) -> Result<Option<NodeRow>, ReadError> {
+    read(from, &key::node(node))
+}
+
+/// A cluster-wide setting.
+pub fn setting(from: &dyn Read, name: &str) -> Result<Option<String>, ReadError> {
+    Ok(from.get(&key::setting(name))?.map(|value| String::from_utf8_lossy(&value).into_owned()))
+}
+
+/// Where mail for an address goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// A local mailbox, and the folder its sub-address names.
+    Account {
+        /// Whose.
+        account: AccountId,
+        /// The account's own address.
+        address: String,
+        /// From `user+folder@`.
+        folder: Option<String>,
+    },
+    /// An address outside, reached through an alias or catch-all.
+    Outside(String),
+}
+
+/// Why an address leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// The domain is not local.
+    NotLocal,
+    /// The domain is local, the address is unknown.
+    Unknown,
+    /// Aliases lead in a circle or too deep.
+    Loop,
+}
+
+/// Resolves a normalised address: exact account or alias, then without `+folder`, then the domain's catch-all.
+/// Targets are unique and sorted.
+pub fn resolve(from: &dyn Read, address: &str) -> Result<Result<Vec<Target>, NoTarget>, ReadError> {
+    let mut targets = BTreeSet::new();
+    let found = resolve_into(from, address, 0, &mut targets)?;
+    Ok(match found {
+        Err(reason) if targets.is_empty() => Err(reason),
+        _ => Ok(targets.into_iter().collect()),
+    })
+}
+
+fn resolve_into(
+    from: &dyn Read,
+    address: &str,
+    depth: usize,
+    targets: &mut BTreeSet<Target>,
+) -> Result<Result<(), NoTarget>, ReadError> {
+    if depth > ALIAS_DEPTH_MAX {
+        return Ok(Err(NoTarget::Loop));
+    }
+    let Some(domain) = domain(from, domain_of(address))? else {
+        if depth == 0 {
+            return Ok(Err(NoTarget::NotLocal));
+        }
+        targets.insert(Target::Outside(address.to_owned()));
+        return Ok(Ok(()));
+    };
+    let (plain, folder) = split_subaddress(address);
+    for (address, folder) in [(address, None), (plain.as_str(), folder)] {
+        if let Some(account) = account_id(from, address)? {
+            targets.insert(Target::Account { account, address: address.to_owned(), folder: folder.map(str::to_owned) });
+            return Ok(Ok(()));
+        }
+        if let Some(alias) = alias(from, address)? {
+            return follow(from, &alias.targets, depth, targets);
+        }
+    }
+    match domain.catch_all {
+        Some(target) if target != address => follow(from, &[target], depth, targets),
+        _ => Ok(Err(NoTarget::Unknown)),
+    }
+}
+
+fn follow(
+    from: &dyn Read,
+    next: &[String],
+    depth: usize,
+    targets: &mut BTreeSet<Target>,
+) -> Result<Result<(), NoTarget>, ReadError> {
+    let mut result = Err(NoTarget::Unknown);
+    for address in next {
+        let one = resolve_into(from, address, depth + 1, targets)?;
+        result = result.or(one);
+    }
+    Ok(result)
+}
+
+/// `user+folder@domain` as `user@domain` and `folder`.
+fn split_subaddress(address: &str) -> (String, Option<&str>) {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    match local.split_once('+') {
+        Some((user, folder)) if !user.is_empty() => {
+            (format!("{user}@{domain}"), Some(folder).filter(|folder| !folder.is_empty()))
+        }
+        _ => (address.to_owned(), None),
+    }
+}
