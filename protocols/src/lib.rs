@@ -4,4 +4,5 @@
 
 pub mod imap;
 pub mod limits;
+pub mod mime;
 pub mod sasl;

@@ -2,5 +2,6 @@
 //! Constants only: no code, no configuration.
 
 pub mod imap;
+pub mod mime;
 pub mod sasl;
 pub mod smtp;
