@@ -60,6 +60,8 @@ pub enum QueueCommand {
         attempts: Vec<Attempt>,
         /// When to try the pending ones again.
         next_attempt_at: UnixMillis,
+        /// Whether the notices tell the sender of a delay, so that no later attempt does again.
+        delay_told: bool,
         /// Reports to senders that this attempt gave rise to.
         notices: Vec<NewQueued>,
     },
@@ -101,13 +103,14 @@ pub fn apply(
     match command {
         QueueCommand::Enqueue(new) => enqueue(txn, new, outcome),
         QueueCommand::Claim { messages, lease } => claim(txn, now, messages, lease),
-        QueueCommand::Report { message, holder, attempts, next_attempt_at, notices } => {
-            let Some(row) = view::message(txn, *message)? else {
+        QueueCommand::Report { message, holder, attempts, next_attempt_at, delay_told, notices } => {
+            let Some(mut row) = view::message(txn, *message)? else {
                 return Ok(Reply::Refused(Refusal::NotFound));
             };
             if row.lease.as_ref().is_none_or(|lease| lease.holder != *holder) {
                 return Ok(Reply::Refused(Refusal::Cannot));
             }
+            row.delay_told |= *delay_told;
             report(txn, *message, row, attempts, *next_attempt_at, outcome);
             enqueue(txn, notices, outcome)
         }
