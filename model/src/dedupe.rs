@@ -9,6 +9,8 @@ use crate::reply::Reply;
 use crate::txn::{ReadError, Txn};
 use std::ops::ControlFlow;
 
+const LOOKS_ONE_IN: u8 = 8;
+
 /// The reply given when this operation was applied before.
 pub fn recall(txn: &dyn Txn, entry: &Entry) -> Result<Option<Reply>, ReadError> {
     txn.get(&key::operation(entry.operation))?.map(|row| codec::decode(&row)).transpose()
@@ -21,19 +23,19 @@ pub fn remember(txn: &mut dyn Txn, entry: &Entry, reply: &Reply) -> Result<(), R
     Ok(())
 }
 
+/// Operations and deliveries are both keyed by an id that begins with its time, so the old ones are the first rows.
 fn forget_old(txn: &mut dyn Txn, entry: &Entry) -> Result<(), ReadError> {
-    let horizon = entry.proposed_at.saturating_sub(OPERATION_MEMORY_MS);
-    let (start, end) = (key::operation(OperationId([0; 16])), key::operation(OperationId::new(horizon, [0; 10])));
+    // Looking costs a scan, so one entry in several looks, and then takes more away.
+    if !entry.operation.0[15].is_multiple_of(LOOKS_ONE_IN) {
+        return Ok(());
+    }
+    let horizon = OperationId::new(entry.proposed_at.saturating_sub(OPERATION_MEMORY_MS), [0; 10]);
     let mut old = Vec::new();
-    // One row in eight entries is looked at, so that the scan costs little when nothing is old.
-    if entry.operation.0[15] % 8 == 0 && horizon > 0 {
-        txn.scan(&start..&end, &mut |row, _| {
+    for table in [key::operation as fn(OperationId) -> Vec<u8>, key::deliveries_of] {
+        let end_of_table = old.len() + OPERATIONS_FORGOTTEN_PER_ENTRY * LOOKS_ONE_IN as usize;
+        txn.scan(&table(OperationId([0; 16]))..&table(horizon), &mut |row, _| {
             old.push(row.to_vec());
-            if old.len() < OPERATIONS_FORGOTTEN_PER_ENTRY * 8 {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            if old.len() < end_of_table { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
     }
     old.iter().for_each(|row| txn.delete(row));

@@ -122,6 +122,11 @@ pub fn delivered(message: MessageId, account: AccountId) -> Vec<u8> {
     Key::table(b'R').bytes(&message.0).number(account.0).done()
 }
 
+/// `R`: the prefix of a message's deliveries.
+pub fn deliveries_of(message: MessageId) -> Vec<u8> {
+    Key::table(b'R').bytes(&message.0).done()
+}
+
 /// `O`: a remembered operation.
 pub fn operation(operation: crate::ids::OperationId) -> Vec<u8> {
     Key::table(b'O').bytes(&operation.0).done()

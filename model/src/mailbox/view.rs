@@ -110,11 +110,13 @@ pub fn messages_of(
     visit_uids(from, (b'M', account, folder), uids, &mut |uid, value| visit(uid, codec::decode(value)?))
 }
 
+type VisitUid<'a> = dyn FnMut(Uid, &[u8]) -> Result<(), ReadError> + 'a;
+
 fn visit_uids(
     from: &dyn Read,
     (table, account, folder): (u8, AccountId, FolderId),
     uids: &UidSet,
-    visit: &mut dyn FnMut(Uid, &[u8]) -> Result<(), ReadError>,
+    visit: &mut VisitUid<'_>,
 ) -> Result<(), ReadError> {
     let prefix = key::in_folder(table, account, folder);
     for (first, last) in uids.ranges() {
