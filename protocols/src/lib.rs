@@ -2,7 +2,9 @@
 //! It must not know sockets, tasks, clocks, randomness, storage or the cluster: time and random bytes are arguments.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod imap;
 pub mod limits;
 pub mod mime;
 pub mod sasl;
+pub mod smtp;
