@@ -1,1 +1,4 @@
-//! Duty of this crate: see its Cargo.toml description and docs/decisions; filled in crate by crate.
+//! What whole-node tests and benchmarks share.
+#![forbid(unsafe_code)]
+
+pub mod client;

@@ -1,0 +1,78 @@
+//! IDLE: how soon a new message is announced, and what an idle connection costs.
+
+use crate::process;
+use crate::target::{Target, message};
+use clap::Args;
+use serde_json::{Value, json};
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::client::imap::Imap;
+
+#[derive(Args)]
+pub struct LatencyOptions {
+    /// Messages, one after another.
+    #[arg(long, default_value_t = 200)]
+    messages: u64,
+}
+
+pub fn latency(target: &Target, options: &LatencyOptions) -> anyhow::Result<Value> {
+    let mut imap = target.imap(0)?;
+    let mut smtp = target.smtp()?;
+    imap.ok("SELECT INBOX")?;
+    let tag = imap.start("IDLE")?;
+    while !imap.response()?.starts_with(b"+") {}
+    let mut times = Vec::new();
+    for id in 0..options.messages {
+        smtp.command("MAIL FROM:<sender@elsewhere.test>")?.expect(250)?;
+        smtp.command(&format!("RCPT TO:<{}>", target.user(0)))?.expect(250)?;
+        smtp.command("DATA")?.expect(354)?;
+        smtp.send(&message(id, 4096))?;
+        let sent = Instant::now();
+        smtp.send(b"\r\n.\r\n")?;
+        while !imap.response()?.ends_with(b" EXISTS") {}
+        times.push(sent.elapsed());
+        smtp.read()?.expect(250)?;
+    }
+    imap.send(b"DONE\r\n")?;
+    imap.finish_with(&tag, drop)?;
+    times.sort();
+    let ms = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
+    Ok(json!({ "workload": "idle-latency", "messages": options.messages,
+        "p50_ms": ms(0.5), "p90_ms": ms(0.9), "p99_ms": ms(0.99), "max_ms": ms(1.0) }))
+}
+
+#[derive(Args)]
+pub struct MemoryOptions {
+    /// Connections.
+    #[arg(long, default_value_t = 1_000)]
+    connections: usize,
+}
+
+pub fn memory(target: &Target, options: &MemoryOptions) -> anyhow::Result<Value> {
+    // A few first, so that what the first connections load does not count as theirs.
+    let mut open = idle_connections(target, 20)?;
+    settle();
+    let before = process::memory_kb(&target.pid);
+    open.extend(idle_connections(target, options.connections)?);
+    settle();
+    let after = process::memory_kb(&target.pid);
+    Ok(json!({ "workload": "idle-memory", "connections": options.connections,
+        "kb_per_connection": (after as f64 - before as f64) / options.connections as f64 }))
+}
+
+fn idle_connections(target: &Target, count: usize) -> io::Result<Vec<Imap>> {
+    let open = |user| {
+        let mut imap = target.imap(user)?;
+        imap.ok("SELECT INBOX")?;
+        imap.start("IDLE")?;
+        while !imap.response()?.starts_with(b"+") {}
+        Ok(imap)
+    };
+    (0..count).map(open).collect()
+}
+
+/// Lets allocators and background work come to rest before memory is read.
+fn settle() {
+    thread::park_timeout(Duration::from_secs(3));
+}

@@ -1,0 +1,58 @@
+//! Load and timings over SMTP and IMAP against any server, printed as one JSON line per workload.
+//!
+//! `run.sh` starts mailnode and Postfix + Dovecot on this machine and compares them in one run.
+#![forbid(unsafe_code)]
+
+mod append;
+mod idle;
+mod mailbox;
+mod process;
+mod smtp;
+mod stream;
+mod target;
+
+use clap::{Parser, Subcommand};
+use target::Target;
+
+#[derive(Parser)]
+#[command(about = "Load and timings against a mail server")]
+struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand)]
+enum Workload {
+    /// Messages in by SMTP until all are visible by IMAP.
+    Smtp(smtp::Options),
+    /// Messages in by IMAP APPEND.
+    Append(append::Options),
+    /// From the end of DATA to EXISTS in IDLE.
+    IdleLatency(idle::LatencyOptions),
+    /// Memory of idle IMAP connections.
+    IdleMemory(idle::MemoryOptions),
+    /// Fills one mailbox.
+    Fill(mailbox::FillOptions),
+    /// SELECT, FETCH and SEARCH on a large mailbox.
+    Mailbox(mailbox::Options),
+    /// One large message in by SMTP and out by IMAP, watching memory.
+    Stream(stream::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let target = &arguments.target;
+    let figures = match &arguments.workload {
+        Workload::Smtp(options) => smtp::run(target, options)?,
+        Workload::Append(options) => append::run(target, options)?,
+        Workload::IdleLatency(options) => idle::latency(target, options)?,
+        Workload::IdleMemory(options) => idle::memory(target, options)?,
+        Workload::Fill(options) => mailbox::fill(target, options)?,
+        Workload::Mailbox(options) => mailbox::run(target, options)?,
+        Workload::Stream(options) => stream::run(target, options)?,
+    };
+    println!("{figures}");
+    Ok(())
+}

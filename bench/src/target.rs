@@ -1,0 +1,81 @@
+//! The server under load: its addresses, its users, its process.
+
+use clap::Args;
+use std::io;
+use std::net::SocketAddr;
+use tests::client::imap::Imap;
+use tests::client::smtp::Smtp;
+
+/// Where the server listens and who its users are.
+#[derive(Args)]
+pub struct Target {
+    /// SMTP address (port 25's listener).
+    #[arg(long)]
+    pub smtp: SocketAddr,
+    /// IMAP address.
+    #[arg(long)]
+    pub imap: SocketAddr,
+    /// The server's processes; CPU time and memory are summed over these and their descendants.
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// Users are u0@DOMAIN, u1@DOMAIN …
+    #[arg(long, default_value = "bench.test")]
+    pub domain: String,
+    /// How many users there are.
+    #[arg(long, default_value_t = 50)]
+    pub users: usize,
+    /// The password of all of them.
+    #[arg(long, default_value = "benchmark-secret")]
+    pub password: String,
+}
+
+impl Target {
+    /// The address of user `n`, counted around.
+    pub fn user(&self, n: usize) -> String {
+        format!("u{}@{}", n % self.users, self.domain)
+    }
+
+    /// A greeted SMTP session.
+    pub fn smtp(&self) -> io::Result<Smtp> {
+        let mut smtp = Smtp::connect(self.smtp)?;
+        smtp.command("EHLO bench.invalid")?.expect(250)?;
+        Ok(smtp)
+    }
+
+    /// A logged-in IMAP session.
+    pub fn imap(&self, user: usize) -> io::Result<Imap> {
+        let mut imap = Imap::connect(self.imap)?;
+        imap.login(&self.user(user), &self.password)?;
+        Ok(imap)
+    }
+
+    /// Messages in all users' INBOXes.
+    pub fn visible(&self, sessions: &mut [Imap]) -> io::Result<u64> {
+        let mut sum = 0;
+        for imap in sessions {
+            sum += imap.ok("STATUS INBOX (MESSAGES)")?.number_after("MESSAGES").unwrap_or(0);
+        }
+        Ok(sum)
+    }
+}
+
+/// A text message of about `bytes` bytes, different for every `id`.
+pub fn message(id: u64, bytes: usize) -> Vec<u8> {
+    let mut text = format!(
+        "From: Sender <sender@elsewhere.test>\r\nTo: <u@bench.test>\r\nSubject: message {id} about topic{}\r\n\
+         Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{id}.{bytes}@bench.invalid>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
+        id % 1000
+    )
+    .into_bytes();
+    let mut seed = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    while text.len() + 2 < bytes {
+        let width = 76.min(bytes - text.len() - 2);
+        for _ in 0..width {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push(b'a' + (seed >> 33) as u8 % 26);
+        }
+        text.extend(b"\r\n");
+    }
+    text
+}
