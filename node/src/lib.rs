@@ -1,0 +1,9 @@
+//! The node: actors, listeners, TLS, policy and the command line of the `mailnode` binary.
+//! `boot` wires everything; nothing in other crates knows this one.
+#![forbid(unsafe_code)]
+
+pub mod ids;
+pub mod limits;
+pub mod net;
+pub mod services;
+pub mod tls;

@@ -1,0 +1,171 @@
+//! The actor of one listening socket: an accept task takes permits and hands sockets to it, it starts session actors.
+//! Sessions that fail are reported and change nothing else; only the accept task's own failure fails the listener.
+
+use super::session_actor::{SessionActor, SessionStart};
+use super::{BoundListener, Permit, Permits, Protocol, SessionContext, SessionId};
+use crate::limits::ACCEPT_FAILURE_PAUSE;
+use crate::tls::Tls;
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A protocol and where it is to be spoken.
+#[derive(Clone)]
+pub struct ListenerSpec {
+    /// The name in the table of listeners, such as `submissions`.
+    pub name: &'static str,
+    /// Addresses to bind.
+    pub addresses: Vec<SocketAddr>,
+    /// How it is protected.
+    pub security: Security,
+    /// What is spoken.
+    pub protocol: Arc<dyn Protocol>,
+}
+
+/// How connections of a listener are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// Plain at first; the protocol can upgrade.
+    StartTls,
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+}
+
+/// See the module.
+pub struct ListenerActor;
+
+/// What a listener starts from; kept by the supervisor to start it again.
+#[derive(Clone)]
+pub struct ListenerStart {
+    /// What and how.
+    pub spec: ListenerSpec,
+    /// The bound socket.
+    pub bound: BoundListener,
+    /// Shared with all listeners.
+    pub permits: Permits,
+    /// For handshakes.
+    pub tls: Tls,
+    /// Cancelled when the node stops.
+    pub stop: CancellationToken,
+    /// The next session's number, shared with all listeners.
+    pub next_session: Arc<AtomicU64>,
+}
+
+/// What the accept task tells.
+pub enum ListenerMessage {
+    /// A connection with the right to exist.
+    Accepted(TcpStream, SocketAddr, Permit),
+    /// The accept task ended although the node is not stopping.
+    AcceptFailed,
+}
+
+/// What the actor remembers.
+pub struct ListenerState {
+    start: ListenerStart,
+    /// Dropping it stops accepting.
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Actor for ListenerActor {
+    type Msg = ListenerMessage;
+    type State = ListenerState;
+    type Arguments = ListenerStart;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ListenerMessage>,
+        start: ListenerStart,
+    ) -> Result<ListenerState, ActorProcessingErr> {
+        let accepting = tokio::spawn({
+            let start = start.clone();
+            async move {
+                let loop_task = AbortOnDropHandle::new(tokio::spawn(accept_loop(myself.clone(), start)));
+                if loop_task.await.is_err() {
+                    let _ = myself.cast(ListenerMessage::AcceptFailed);
+                }
+            }
+        });
+        Ok(ListenerState { start, _accepting: AbortOnDropHandle::new(accepting) })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ListenerMessage>,
+        message: ListenerMessage,
+        state: &mut ListenerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (stream, peer, permit) = match message {
+            ListenerMessage::Accepted(stream, peer, permit) => (stream, peer, permit),
+            ListenerMessage::AcceptFailed => return Err("the accept task failed".into()),
+        };
+        let start = &state.start;
+        let id = SessionId(start.next_session.fetch_add(1, Ordering::Relaxed));
+        let session = SessionStart {
+            stream,
+            permit,
+            protocol: Arc::clone(&start.spec.protocol),
+            security: start.spec.security,
+            tls: start.tls.clone(),
+            context: SessionContext { id, peer, stop: start.stop.clone() },
+        };
+        if let Err(error) = SessionActor::spawn_linked(None, SessionActor, session, myself.get_cell()).await {
+            tracing::error!(listener = start.spec.name, %error, "a session could not be started");
+        }
+        Ok(())
+    }
+
+    /// One for one: a session that ends or fails concerns nobody else.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<ListenerMessage>,
+        event: SupervisionEvent,
+        state: &mut ListenerState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, error) = event {
+            tracing::error!(listener = state.start.spec.name, %error, "a session actor failed");
+        }
+        Ok(())
+    }
+}
+
+async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) {
+    loop {
+        let accepted = tokio::select! {
+            () = start.stop.cancelled() => return,
+            accepted = start.bound.socket.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())),
+            Err(error) => {
+                tracing::warn!(listener = start.spec.name, %error, "accept failed");
+                tokio::time::sleep(ACCEPT_FAILURE_PAUSE).await;
+                continue;
+            }
+        };
+        match start.permits.take(peer.ip()) {
+            Ok(permit) => {
+                if listener.cast(ListenerMessage::Accepted(stream, peer, permit)).is_err() {
+                    return;
+                }
+            }
+            Err(reason) => {
+                tracing::warn!(listener = start.spec.name, %peer, ?reason, "connection refused");
+                turn_away(&stream, &start.spec);
+            }
+        }
+    }
+}
+
+/// Says the protocol's word for "come back later" into the fresh socket's empty buffer, never waiting for the peer.
+fn turn_away(stream: &TcpStream, spec: &ListenerSpec) {
+    if spec.security != Security::Implicit {
+        // A peer that cannot even take one line learns it from the closed connection.
+        let _ = stream.try_write(spec.protocol.busy_line().as_bytes());
+    }
+}

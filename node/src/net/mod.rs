@@ -1,0 +1,17 @@
+//! From sockets to sessions: binding, permits, the actors that supervise connections, and the connection itself.
+//! Knows no protocol: a [`Protocol`] brings its own driver.
+
+mod connection;
+mod listener;
+mod permits;
+mod session;
+mod session_actor;
+mod socket;
+mod supervisor;
+
+pub use connection::{Connection, TlsInfo, Traffic};
+pub use listener::{ListenerSpec, Security};
+pub use permits::{Permit, Permits, Refused};
+pub use session::{Protocol, SessionContext, SessionEnd, SessionId, SessionSummary};
+pub use socket::BoundListener;
+pub use supervisor::{Network, NetworkOptions};

@@ -1,0 +1,29 @@
+//! Binding listening sockets, with errors that say what to do.
+
+use crate::limits::LISTEN_BACKLOG;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// A bound socket; kept by the supervisor, so that a restarted listener loses no waiting connection.
+#[derive(Clone)]
+pub struct BoundListener {
+    /// The socket.
+    pub socket: Arc<TcpListener>,
+    /// Its real address, also when port 0 was asked for.
+    pub address: SocketAddr,
+}
+
+/// Binds and listens.
+///
+/// # Errors
+/// As the system says.
+pub fn bind(address: SocketAddr) -> io::Result<BoundListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let socket = socket.listen(LISTEN_BACKLOG)?;
+    let address = socket.local_addr()?;
+    Ok(BoundListener { socket: Arc::new(socket), address })
+}

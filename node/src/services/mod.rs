@@ -1,0 +1,4 @@
+//! What sessions of every protocol ask for: where addresses lead, who may log in, taking mail in, reading it back.
+
+pub mod directory;
+pub mod passwords;

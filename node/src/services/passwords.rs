@@ -1,0 +1,287 @@
+//! Checks passwords and derives what is kept of them. Hashing runs on blocking threads, few at a time; verified results
+//! are remembered for a short while under a keyed hash; wrong ones are answered late, and unknown users cost as much.
+
+use super::directory::Directory;
+use crate::ids;
+use crate::limits::{
+    ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, FAILED_LOGIN_PAUSE, PASSWORD_CHECKS_WAITING_MAX,
+    VERIFIED_PASSWORD_LIFETIME, VERIFIED_PASSWORDS_MAX,
+};
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use hmac::{Hmac, Mac};
+use model::directory::row::{AccountRow, Credentials, ScramKeys as KeptKeys};
+use model::{AccountId, GroupId};
+use parking_lot::Mutex;
+use protocols::limits::sasl::{SCRAM_ITERATIONS, SCRAM_SALT_BYTES};
+use protocols::sasl::{Material, Password, ScramKeys, prepare_password};
+use sha2::Sha256;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::Semaphore;
+
+/// The directory setting that holds the cluster's secret for made-up SCRAM salts, as 64 hexadecimal digits.
+pub const FAKE_SALT_SETTING: &str = "sasl-fake-salt-key";
+
+/// The password service. Clones share it.
+#[derive(Clone)]
+pub struct Passwords {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    directory: Directory,
+    fake_salt_key: [u8; 32],
+    /// A hash no password fits, checked for unknown users so that they take as long as known ones.
+    nobody: String,
+    /// Permits for hashing: one per processor.
+    hashing: Semaphore,
+    /// Permits for waiting for one of those.
+    waiting: Semaphore,
+    memory_key: [u8; 32],
+    verified: Mutex<HashMap<[u8; 32], Instant>>,
+}
+
+/// Who logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The account.
+    pub id: AccountId,
+    /// Its address.
+    pub address: String,
+    /// Where it lives.
+    pub shard: GroupId,
+    /// Whether it may administer.
+    pub admin: bool,
+}
+
+/// Why nobody is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No such account, a wrong password, or an account that may not log in: the client learns no more.
+    #[error("wrong user name or password")]
+    BadCredentials,
+    /// Too many checks are waiting, or the directory cannot be read: come back later.
+    #[error("passwords cannot be checked now")]
+    Unavailable,
+}
+
+/// Why a password cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeriveError {
+    /// Empty, too long, or characters that RFC 4013 prohibits.
+    #[error("the password is empty, too long or has characters that cannot be used")]
+    Unusable,
+    /// The hash could not be made.
+    #[error("the password could not be hashed")]
+    Hash,
+}
+
+impl Passwords {
+    /// `fake_salt_key` is the cluster's own ([`FAKE_SALT_SETTING`]); `processors` bounds hashes at a time.
+    ///
+    /// # Errors
+    /// When argon2 refuses its parameters.
+    pub fn new(directory: Directory, fake_salt_key: [u8; 32], processors: usize) -> Result<Passwords, DeriveError> {
+        let shared = Shared {
+            directory,
+            fake_salt_key,
+            nobody: hash(&ids::random::<32>())?,
+            hashing: Semaphore::new(processors.max(1)),
+            waiting: Semaphore::new(PASSWORD_CHECKS_WAITING_MAX),
+            memory_key: ids::random(),
+            verified: Mutex::default(),
+        };
+        Ok(Passwords { shared: Arc::new(shared) })
+    }
+
+    /// Checks a password that SASLprep has prepared ([`prepare_password`]; the SASL machines do). A wrong one is
+    /// answered after a pause.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub async fn verify(&self, username: &str, password: &Password) -> Result<Account, AuthError> {
+        let found = self.shared.directory.account(username).map_err(unreadable)?;
+        let known = found.filter(|(_, row)| row.enabled);
+        let hash = known.as_ref().map_or(self.shared.nobody.as_str(), |(_, row)| row.credentials.argon2.as_str());
+        let memory = self.memory_of(hash, password);
+        let correct = if self.remembers(&memory) { true } else { self.check(hash.to_owned(), password.clone()).await? };
+        match known {
+            Some((id, row)) if correct => {
+                self.remember(memory);
+                Ok(account(id, row))
+            }
+            _ => {
+                tokio::time::sleep(FAILED_LOGIN_PAUSE).await;
+                Err(AuthError::BadCredentials)
+            }
+        }
+    }
+
+    /// The SCRAM keys of an account that may log in; `None` lets the exchange go on with made-up ones.
+    ///
+    /// # Errors
+    /// `Unavailable` when the directory cannot be read.
+    pub fn scram_keys(&self, username: &str) -> Result<Option<ScramKeys>, AuthError> {
+        let found = self.shared.directory.account(username).map_err(unreadable)?;
+        Ok(found.filter(|(_, row)| row.enabled).map(|(_, row)| {
+            let KeptKeys { salt, iterations, stored_key, server_key } = row.credentials.scram;
+            ScramKeys { salt, iterations, stored_key, server_key }
+        }))
+    }
+
+    /// What one SASL exchange needs: fresh randomness and the cluster's secret.
+    pub fn material(&self) -> Material {
+        Material::new(&ids::random(), self.shared.fake_salt_key)
+    }
+
+    /// The account of a user that SCRAM has proven.
+    ///
+    /// # Errors
+    /// See [`AuthError`].
+    pub fn proven(&self, username: &str) -> Result<Account, AuthError> {
+        let found = self.shared.directory.account(username).map_err(unreadable)?;
+        let (id, row) = found.filter(|(_, row)| row.enabled).ok_or(AuthError::BadCredentials)?;
+        Ok(account(id, row))
+    }
+
+    /// What is kept of a password. Takes a processor for tens of milliseconds: not for async workers.
+    ///
+    /// # Errors
+    /// When the password cannot be used.
+    pub fn derive(password: &str) -> Result<Credentials, DeriveError> {
+        let prepared = prepare_password(password).map_err(|_| DeriveError::Unusable)?;
+        let salt: [u8; SCRAM_SALT_BYTES] = ids::random();
+        let keys = ScramKeys::derive(&prepared, &salt, SCRAM_ITERATIONS).map_err(|_| DeriveError::Hash)?;
+        let ScramKeys { salt, iterations, stored_key, server_key } = keys;
+        let scram = KeptKeys { salt, iterations, stored_key, server_key };
+        Ok(Credentials { argon2: hash(prepared.as_bytes())?, scram })
+    }
+
+    async fn check(&self, hash: String, password: Password) -> Result<bool, AuthError> {
+        let _waiting = self.shared.waiting.try_acquire().map_err(|_| AuthError::Unavailable)?;
+        let _hashing = self.shared.hashing.acquire().await.map_err(|_| AuthError::Unavailable)?;
+        let check = tokio::task::spawn_blocking(move || {
+            PasswordVerifier::<str>::verify_password(&Argon2::default(), password.as_bytes(), &hash).is_ok()
+        });
+        check.await.map_err(|_| AuthError::Unavailable)
+    }
+
+    /// The name under which a verified password is remembered; the kept hash is in it, so a changed password forgets.
+    fn memory_of(&self, hash: &str, password: &Password) -> [u8; 32] {
+        keyed(&self.shared.memory_key, &[hash.as_bytes(), b"\0", password.as_bytes()])
+    }
+
+    fn remembers(&self, memory: &[u8; 32]) -> bool {
+        let mut verified = self.shared.verified.lock();
+        match verified.get(memory) {
+            Some(at) if at.elapsed() < VERIFIED_PASSWORD_LIFETIME => true,
+            Some(_) => {
+                verified.remove(memory);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Keeps the time of the first check, so that even a busy client's password is hashed again now and then.
+    fn remember(&self, memory: [u8; 32]) {
+        let mut verified = self.shared.verified.lock();
+        if verified.len() >= VERIFIED_PASSWORDS_MAX {
+            verified.clear();
+        }
+        verified.entry(memory).or_insert_with(Instant::now);
+    }
+}
+
+fn account(id: AccountId, row: AccountRow) -> Account {
+    Account { id, address: row.address, shard: row.shard, admin: row.admin }
+}
+
+fn unreadable(error: model::ReadError) -> AuthError {
+    tracing::error!(%error, "login: the directory cannot be read");
+    AuthError::Unavailable
+}
+
+fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length; the error type exists for other MACs.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return ids::random() };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+fn hash(password: &[u8]) -> Result<String, DeriveError> {
+    let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).map_err(|_| DeriveError::Hash)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let salt: [u8; 16] = ids::random();
+    Ok(argon2.hash_password_with_salt(password, &salt).map_err(|_| DeriveError::Hash)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::directory::DirectorySource;
+    use model::directory::{DirectoryCommand, apply};
+    use model::memory::MemoryTxn;
+    use model::{Outcome, ReadError};
+
+    struct Rows(MemoryTxn);
+
+    impl DirectorySource for Rows {
+        fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
+            Ok(Box::new(self.0.clone()))
+        }
+    }
+
+    fn passwords() -> Passwords {
+        let mut rows = MemoryTxn::new();
+        let credentials = Passwords::derive("correct horse").unwrap();
+        let address = "ann@example.org".to_owned();
+        for command in [
+            DirectoryCommand::AddDomain { name: "example.org".into() },
+            DirectoryCommand::AddAccount { address, shard: GroupId(3), credentials, admin: true },
+        ] {
+            apply(&mut rows, 1, &command, &mut Outcome::default()).unwrap();
+        }
+        Passwords::new(Directory::new(Rows(rows)), [1; 32], 2).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_right_password_logs_in_and_is_remembered() {
+        let passwords = passwords();
+        let account = passwords.verify("Ann@Example.org", &password("correct horse")).await.unwrap();
+        assert_eq!((account.id, account.shard, account.admin), (AccountId(1), GroupId(3), true));
+        assert_eq!(passwords.shared.verified.lock().len(), 1);
+        assert_eq!(passwords.verify("ann@example.org", &password("correct horse")).await, Ok(account));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_and_unknown_users_get_the_same_answer_and_are_not_remembered() {
+        let passwords = passwords();
+        for (user, secret) in [("ann@example.org", "wrong"), ("bob@example.org", "correct horse"), ("ann", "")] {
+            assert_eq!(passwords.verify(user, &password(secret)).await, Err(AuthError::BadCredentials), "{user}");
+        }
+        assert!(passwords.shared.verified.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn over_the_bound_of_waiting_checks_logins_are_put_off() {
+        let passwords = passwords();
+        let _all = passwords.shared.waiting.acquire_many(PASSWORD_CHECKS_WAITING_MAX as u32).await.unwrap();
+        assert_eq!(passwords.verify("ann@example.org", &password("wrong")).await, Err(AuthError::Unavailable));
+    }
+
+    #[test]
+    fn scram_keys_are_those_of_the_password() {
+        let keys = passwords().scram_keys("ann@example.org").unwrap().unwrap();
+        let again = ScramKeys::derive(&password("correct horse"), &keys.salt, keys.iterations).unwrap();
+        assert!(keys == again);
+        assert!(passwords().scram_keys("bob@example.org").unwrap().is_none());
+        assert_eq!(Passwords::derive("").err(), Some(DeriveError::Unusable));
+    }
+}
