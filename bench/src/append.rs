@@ -8,6 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
+use tests::client::imap::Imap;
 
 #[derive(Args)]
 pub struct Options {
@@ -28,19 +29,8 @@ pub fn run(target: &Target, options: &Options) -> anyhow::Result<Value> {
     let sessions = (0..options.connections).map(|user| target.imap(user)).collect::<io::Result<Vec<_>>>()?;
     let start = Instant::now();
     thread::scope(|scope| {
-        let append = |mut imap: tests::client::imap::Imap| -> io::Result<()> {
-            loop {
-                let id = next.fetch_add(1, Ordering::Relaxed);
-                if id >= options.messages {
-                    return Ok(());
-                }
-                let answer = imap.append("Archive", "\\Seen", &message(id, options.size))?;
-                if !answer.status.starts_with("OK") {
-                    return Err(io::Error::other(answer.status));
-                }
-            }
-        };
-        let workers: Vec<_> = sessions.into_iter().map(|imap| scope.spawn(|| append(imap))).collect();
+        let start = |imap| scope.spawn(|| session(imap, options, &next));
+        let workers: Vec<_> = sessions.into_iter().map(start).collect();
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| io::Error::other("a session panicked"))?)
     })?;
     let seconds = start.elapsed().as_secs_f64();
@@ -50,4 +40,17 @@ pub fn run(target: &Target, options: &Options) -> anyhow::Result<Value> {
         "appended_per_s": options.messages as f64 / seconds,
         "server_cpu_ms_per_message": cpu * 1000.0 / options.messages as f64,
     }))
+}
+
+fn session(mut imap: Imap, options: &Options, next: &AtomicU64) -> io::Result<()> {
+    loop {
+        let id = next.fetch_add(1, Ordering::Relaxed);
+        if id >= options.messages {
+            return Ok(());
+        }
+        let answer = imap.append("Archive", "\\Seen", &message(id, options.size))?;
+        if !answer.status.starts_with("OK") {
+            return Err(io::Error::other(answer.status));
+        }
+    }
 }
