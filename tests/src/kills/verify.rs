@@ -1,0 +1,88 @@
+//! Reads the mailboxes of a node that came back and compares them with the history.
+
+use super::work::{Endpoints, Users};
+use super::{History, history::Inner};
+use crate::client::imap::{Answer, Imap};
+use std::collections::BTreeMap;
+use std::io;
+
+struct Seen {
+    uid: u32,
+    uidvalidity: u32,
+    flagged: bool,
+}
+
+/// Everything wrong with the mailboxes, in words; empty when all is well. Also notes UIDs seen.
+pub fn verify(at: Endpoints, users: &Users, history: &History) -> io::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for user in 0..users.count {
+        let mut imap = Imap::connect(at.imap)?;
+        imap.login(&users.address(user), &users.password)?;
+        let select = imap.ok("EXAMINE INBOX")?;
+        let uidvalidity = select.number_after("[UIDVALIDITY").unwrap_or(0) as u32;
+        let uidnext = select.number_after("[UIDNEXT").unwrap_or(0) as u32;
+        let seen = read_inbox(&mut imap, uidvalidity, &mut wrong)?;
+        let folders = imap.ok("LIST \"\" *")?.text();
+        history.with(|history| {
+            compare(user, &seen, history, &mut wrong);
+            compare_folders(user, &folders, history, &mut wrong);
+        });
+        if seen.values().any(|seen| seen.uid >= uidnext) {
+            wrong.push(format!("user {user}: UIDNEXT {uidnext} is not above every UID"));
+        }
+    }
+    Ok(wrong)
+}
+
+fn read_inbox(imap: &mut Imap, uidvalidity: u32, wrong: &mut Vec<String>) -> io::Result<BTreeMap<u64, Seen>> {
+    let mut found = BTreeMap::new();
+    let answer: Answer = imap.ok("UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")?;
+    for line in &answer.untagged {
+        let text = String::from_utf8_lossy(line);
+        if !text.contains(" FETCH ") {
+            continue;
+        }
+        let number = |word: &str| text.split(word).nth(1)?.split([' ', ')', '-']).next()?.parse::<u64>().ok();
+        let (Some(id), Some(uid)) = (number("id-"), number("UID ")) else {
+            wrong.push(format!("unreadable: {text}"));
+            continue;
+        };
+        let seen = Seen { uid: uid as u32, uidvalidity, flagged: text.contains("\\Flagged") };
+        if found.insert(id, seen).is_some() {
+            wrong.push(format!("message {id} is there twice"));
+        }
+    }
+    Ok(found)
+}
+
+fn compare(user: usize, seen: &BTreeMap<u64, Seen>, history: &mut Inner, wrong: &mut Vec<String>) {
+    for id in history.acknowledged.iter().filter(|id| history.attempted.get(id) == Some(&user)) {
+        match seen.get(id) {
+            None => wrong.push(format!("acknowledged message {id} is lost")),
+            Some(seen) if history.flagged.contains(id) && !seen.flagged => {
+                wrong.push(format!("acknowledged flag of message {id} is lost"));
+            }
+            Some(_) => {}
+        }
+    }
+    for (id, seen) in seen {
+        if history.attempted.get(id) != Some(&user) {
+            wrong.push(format!("message {id} was never sent to user {user}"));
+        }
+        if seen.flagged && !history.flag_attempted.contains(id) {
+            wrong.push(format!("message {id} was never flagged"));
+        }
+        let now = (seen.uid, seen.uidvalidity);
+        if *history.uids.entry(*id).or_insert(now) != now {
+            wrong.push(format!("message {id} changed its UID"));
+        }
+    }
+}
+
+fn compare_folders(user: usize, listed: &str, history: &Inner, wrong: &mut Vec<String>) {
+    for (_, name) in history.folders.iter().filter(|(owner, _)| *owner == user) {
+        if !listed.lines().any(|line| line.trim_end_matches('"').ends_with(name.as_str())) {
+            wrong.push(format!("acknowledged folder {name} of user {user} is lost"));
+        }
+    }
+}
