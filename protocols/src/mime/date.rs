@@ -24,7 +24,7 @@ impl SentDate {
             return None;
         };
         // A leap second is a valid date (RFC 5322 section 3.3); mail-parser's own check refuses it.
-        let checked = mail_parser::DateTime { second: date.second.min(59), ..date.clone() };
+        let checked = mail_parser::DateTime { second: date.second.min(59), ..date };
         if !checked.is_valid() || date.second > 60 {
             return None;
         }

@@ -254,3 +254,119 @@ impl Writer<'_> {
         self.into.extend_from_slice(format!(" {number}").as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NESTED, PLAIN, digest_of, structure_of};
+    use super::*;
+
+    fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut text = Vec::new();
+        write(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn envelope(header: &str, utf8: bool) -> String {
+        text_of(|into| envelope_text(&Envelope::parse(header.as_bytes()), utf8, into))
+    }
+
+    #[test]
+    fn an_envelope_is_written_with_its_defaults() {
+        assert_eq!(
+            envelope(
+                "Date: Mon, 7 Feb 1994 21:52:25 -0800 (PST)\r\nFrom: Fred Foobar <foobar@Blurdybloop.example>\r\n\
+                 Subject: afternoon meeting\r\nTo: mooch@owatagu.siam.edu.example\r\n\
+                 Message-Id: <B27397-0100000@Blurdybloop.example>\r\n",
+                false
+            ),
+            "(\"Mon, 7 Feb 1994 21:52:25 -0800 (PST)\" \"afternoon meeting\" \
+             ((\"Fred Foobar\" NIL \"foobar\" \"Blurdybloop.example\")) \
+             ((\"Fred Foobar\" NIL \"foobar\" \"Blurdybloop.example\")) \
+             ((\"Fred Foobar\" NIL \"foobar\" \"Blurdybloop.example\")) \
+             ((NIL NIL \"mooch\" \"owatagu.siam.edu.example\")) NIL NIL NIL \
+             \"<B27397-0100000@Blurdybloop.example>\")"
+        );
+        assert_eq!(envelope("", false), "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)");
+        assert_eq!(envelope("Subject: \r\n", false), "(NIL \"\" NIL NIL NIL NIL NIL NIL NIL NIL)");
+    }
+
+    #[test]
+    fn groups_are_written_with_markers() {
+        assert_eq!(
+            envelope("To: A: b@c;\r\n", false),
+            "(NIL NIL NIL NIL NIL ((NIL NIL \"A\" NIL)(NIL NIL \"b\" \"c\")(NIL NIL NIL NIL)) NIL NIL NIL NIL)"
+        );
+    }
+
+    #[test]
+    fn strings_are_quoted_or_literal() {
+        let string_of = |text: &[u8], utf8| text_of(|into| string(text, utf8, into));
+        assert_eq!(string_of(br#"a "b" \c"#, false), r#""a \"b\" \\c""#);
+        assert_eq!(string_of("é".as_bytes(), false), "{2}\r\né");
+        assert_eq!(string_of("é".as_bytes(), true), "\"é\"");
+        assert_eq!(string_of(b"\xff", true), "{1}\r\n\u{fffd}");
+        assert_eq!(string_of(b"a\r\nb", true), "{4}\r\na\r\nb");
+        assert_eq!(string_of(b"a\0b", false), "{2}\r\nab");
+        let long = "x".repeat(IMAP_QUOTED_BYTES_MAX + 1);
+        assert_eq!(string_of(long.as_bytes(), false), format!("{{{}}}\r\n{long}", long.len()));
+    }
+
+    #[test]
+    fn a_plain_message_has_a_single_part_body() {
+        let structure = structure_of(PLAIN);
+        let expected = "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 10 2";
+        assert_eq!(text_of(|into| body_text(&structure, false, into)), format!("{expected})"));
+        assert_eq!(text_of(|into| bodystructure_text(&structure, false, into)), format!("{expected} NIL NIL NIL NIL)"));
+    }
+
+    #[test]
+    fn a_nested_message_is_written_whole() {
+        let structure = structure_of(NESTED);
+        let inner_envelope = "(NIL \"inner\" ((NIL NIL \"carl\" \"example.net\")) ((NIL NIL \"carl\" \"example.net\")) \
+             ((NIL NIL \"carl\" \"example.net\")) NIL NIL NIL NIL NIL)";
+        let embedded_bytes = structure.parts[2].body.end - structure.parts[2].body.start;
+        assert_eq!(
+            text_of(|into| body_text(&structure, false, into)),
+            format!(
+                "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1)\
+                 (\"message\" \"rfc822\" NIL NIL \"forwarded\" \"7bit\" {embedded_bytes} {inner_envelope} \
+                 ((\"text\" \"plain\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 5 0)\
+                 (\"text\" \"html\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 0) \"alternative\") 13)\
+                 (\"image\" \"png\" (\"name\" \"dot.png\") NIL NIL \"base64\" 4) \"mixed\")"
+            )
+        );
+        let with_extensions = text_of(|into| bodystructure_text(&structure, false, into));
+        assert!(with_extensions.ends_with(
+            "(\"image\" \"png\" (\"name\" \"dot.png\") NIL NIL \"base64\" 4 NIL \
+             (\"attachment\" (\"filename\" \"dot.png\")) NIL NIL) \"mixed\" (\"boundary\" \"outer\") NIL NIL NIL)"
+        ));
+    }
+
+    #[test]
+    fn languages_are_one_string_or_a_list() {
+        let languages = |value: &str| {
+            let structure = structure_of(format!("Content-Language: {value}\n\n"));
+            text_of(|into| bodystructure_text(&structure, false, into))
+        };
+        assert!(languages("en").ends_with(" 0 0 NIL NIL \"en\" NIL)"));
+        assert!(languages("en, de").ends_with(" 0 0 NIL NIL (\"en\" \"de\") NIL)"));
+    }
+
+    #[test]
+    fn a_structure_without_parts_is_an_empty_text() {
+        let nothing = Structure::default();
+        assert_eq!(
+            text_of(|into| body_text(&nothing, false, into)),
+            format!("{})", String::from_utf8_lossy(EMPTY_BODY))
+        );
+    }
+
+    #[test]
+    fn eight_bit_names_are_literals_unless_utf8_is_allowed() {
+        let digest = digest_of("From: Jörg <j@x>\r\n\r\n");
+        assert!(
+            text_of(|into| envelope_text(&digest.envelope, false, into)).contains("(({5}\r\nJörg NIL \"j\" \"x\"))")
+        );
+        assert!(text_of(|into| envelope_text(&digest.envelope, true, into)).contains("((\"Jörg\" NIL \"j\" \"x\"))"));
+    }
+}

@@ -17,12 +17,16 @@ mod needle;
 mod parameters;
 mod part_header;
 mod preview;
+#[cfg(test)]
+mod properties;
 mod raw_text;
 mod read_at;
 mod scanner;
 mod search;
 mod section;
 mod structure;
+#[cfg(test)]
+mod testing;
 mod transfer;
 mod tree;
 

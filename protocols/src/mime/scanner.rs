@@ -190,7 +190,7 @@ impl Scanner {
                 self.end_header(end);
             }
             self.advance(line);
-            self.expect = self.tree.boundary(boundary, end, self.here.offset);
+            self.expect = self.tree.boundary(boundary, end, self.here);
             return;
         }
         self.advance(line);
@@ -218,5 +218,155 @@ impl Scanner {
     fn end_header(&mut self, body: Place) {
         self.expect = self.tree.end_header(&self.header, body);
         self.header.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NESTED, PLAIN, digest_of, leaves, outline, structure_of};
+    use super::*;
+    use crate::limits::mime::{DEPTH_MAX, PARTS_MAX};
+
+    #[test]
+    fn a_plain_message_is_one_part() {
+        assert_eq!(outline(&structure_of(PLAIN)), ["text/plain 0-41-51 2 []"]);
+        let digest = digest_of(PLAIN);
+        assert_eq!(digest.size, PLAIN.len() as u64);
+        assert_eq!(digest.envelope.subject.unwrap(), "plain");
+        assert_eq!(digest.version, Digest::VERSION);
+    }
+
+    #[test]
+    fn nested_parts_are_found() {
+        let structure = structure_of(NESTED);
+        let kinds: Vec<String> =
+            structure.parts.iter().map(|part| format!("{} {:?}", part.subtype, part.children)).collect();
+        assert_eq!(
+            kinds,
+            ["mixed [1, 2, 6]", "plain []", "rfc822 [3]", "alternative [4, 5]", "plain []", "html []", "png []",]
+        );
+        assert_eq!(
+            leaves(NESTED),
+            [
+                "text/plain \"first\\r\\ntext\"",
+                "text/plain \"plain\"",
+                "text/html \"<p>rich</p>\"",
+                "image/png \"AAAA\"",
+            ]
+        );
+        assert_eq!(structure.parts[1].lines, 1);
+        assert_eq!(structure.parts[2].envelope.as_ref().unwrap().subject.as_ref().unwrap(), &"inner");
+        let embedded = &structure.parts[2].body;
+        assert!(NESTED[embedded.start as usize..embedded.end as usize].ends_with("inner epilogue"));
+        assert!(structure.has_attachment());
+        assert_eq!(digest_of(NESTED).sent_date.unwrap().utc_seconds, 880_127_706);
+    }
+
+    #[test]
+    fn bare_line_feeds_give_the_same_tree() {
+        let unix = NESTED.replace("\r\n", "\n");
+        let types =
+            |message: &str| outline(&structure_of(message)).iter().map(|line| line[..8].to_owned()).collect::<Vec<_>>();
+        assert_eq!(types(&unix), types(NESTED));
+        assert_eq!(leaves(&unix)[0], "text/plain \"first\\ntext\"");
+    }
+
+    #[test]
+    fn odd_messages_have_a_tree_too() {
+        assert_eq!(outline(&structure_of("")), ["text/plain 0-0-0 0 []"]);
+        assert_eq!(outline(&structure_of("\r\n")), ["text/plain 0-2-2 0 []"]);
+        assert_eq!(outline(&structure_of("\n\n")), ["text/plain 0-1-2 1 []"]);
+        assert_eq!(outline(&structure_of("Subject: x")), ["text/plain 0-10-10 0 []"]);
+        assert_eq!(outline(&structure_of("Subject: x\r\n")), ["text/plain 0-12-12 0 []"]);
+        assert_eq!(outline(&structure_of(b"\0\0\xff\n\nbody")), ["text/plain 0-5-9 0 []"]);
+        assert_eq!(outline(&structure_of("\nbody without end")), ["text/plain 0-1-17 0 []"]);
+        assert_eq!(
+            outline(&structure_of("Content-Type: message/rfc822\n")),
+            ["message/rfc822 0-29-29 0 [1]", "text/plain 29-29-29 0 []"]
+        );
+    }
+
+    #[test]
+    fn a_missing_final_boundary_ends_with_the_outer_one() {
+        let message = "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/mixed; boundary=b\n\n\
+                       --b\n\ninner\n--a\n\nnext";
+        assert_eq!(leaves(message), ["text/plain \"inner\"", "text/plain \"next\""]);
+    }
+
+    #[test]
+    fn a_boundary_may_be_the_beginning_of_another() {
+        let message = "Content-Type: multipart/mixed; boundary=a\n\n--ab\n--a\nContent-Type: multipart/mixed; boundary=ab\n\n\
+                       --ab\n\none\n--ab--\n--abc\n--a \t\r\n\ntwo\n--ab\n--a--\n--a\nlate";
+        assert_eq!(leaves(message), ["text/plain \"one\"", "text/plain \"two\\n--ab\""]);
+    }
+
+    #[test]
+    fn a_boundary_may_stand_anywhere() {
+        let head = "Content-Type: multipart/mixed; boundary=a\n";
+        assert_eq!(leaves(&format!("{head}\n--a\n--a\n\n--a--")), ["text/plain \"\"", "text/plain \"\""]);
+        assert_eq!(leaves(&format!("{head}\n--a\nContent-Type: text/html\n--a--\n")), ["text/html \"\""]);
+        assert_eq!(
+            outline(&structure_of(format!("{head}\n--a\nContent-Type: message/rfc822\n--a--"))),
+            ["multipart/mixed 0-43-81 2 [1]", "message/rfc822 47-75-75 0 [2]", "text/plain 75-75-75 0 []"]
+        );
+    }
+
+    #[test]
+    fn a_boundary_does_not_end_the_header_that_declares_it() {
+        let message = "Content-Type: multipart/mixed; boundary=a\n--a\n\nx\n--a--\n";
+        assert_eq!(leaves(message), ["text/plain \"x\\n--a--\\n\""]);
+    }
+
+    #[test]
+    fn a_multipart_without_parts_is_plain_text() {
+        let message = "Content-Type: multipart/mixed; boundary=a\n\nno boundary here\n--a--\n";
+        assert_eq!(leaves(message), ["text/plain \"no boundary here\\n--a--\\n\""]);
+    }
+
+    #[test]
+    fn digests_hold_messages() {
+        let message = "Content-Type: multipart/digest; boundary=a\n\n--a\n\nSubject: one\n\ntext\n--a--\n";
+        assert_eq!(structure_of(message).parts[1].envelope.as_ref().unwrap().subject.as_ref().unwrap(), &"one");
+    }
+
+    #[test]
+    fn the_last_part_allowed_takes_the_rest() {
+        let count = PARTS_MAX * 2;
+        let message = format!("Content-Type: multipart/mixed; boundary=a\n\n{}--a--\n", "--a\n\nx\n".repeat(count));
+        let structure = structure_of(&message);
+        assert_eq!(structure.parts.len(), PARTS_MAX);
+        assert_eq!(structure.parts[PARTS_MAX - 1].body.end, message.len() as u64);
+        assert!(structure.parts[PARTS_MAX - 1].lines as usize > PARTS_MAX);
+    }
+
+    #[test]
+    fn what_is_too_deep_is_opaque() {
+        let structure = structure_of("Content-Type: message/rfc822\n\n".repeat(DEPTH_MAX * 2));
+        assert_eq!(structure.parts.len(), DEPTH_MAX);
+        assert_eq!(&*structure.parts[DEPTH_MAX - 1].subtype, "octet-stream");
+        let multiparts: String = (0..DEPTH_MAX * 2)
+            .map(|depth| format!("Content-Type: multipart/mixed; boundary=b{depth}.\n\n--b{depth}.\n"))
+            .collect();
+        assert_eq!(structure_of(multiparts).parts.len(), DEPTH_MAX);
+    }
+
+    #[test]
+    fn fields_beyond_the_bound_are_not_seen_but_counted() {
+        let filler = format!("X-Filler: {}\r\n", "x".repeat(HEADER_SECTION_BYTES_MAX));
+        let message = format!("Subject: seen\r\n{filler}From: a@x\r\n\r\nbody");
+        let digest = digest_of(&message);
+        assert_eq!(digest.envelope.subject.unwrap(), "seen");
+        assert!(digest.envelope.from.is_empty());
+        assert_eq!(digest.structure.parts[0].body, message.len() as u64 - 4..message.len() as u64);
+    }
+
+    #[test]
+    fn descriptions_are_bounded_over_all_parts() {
+        let part = format!("--a\nContent-Type: text/html; name={}\n\nx\n", "n".repeat(10_000));
+        let message = format!("Content-Type: multipart/mixed; boundary=a\n\n{}--a--\n", part.repeat(100));
+        let structure = structure_of(message);
+        let kept: usize = structure.parts.iter().flat_map(|part| &part.parameters).map(|kept| kept.value.len()).sum();
+        assert!(kept <= crate::limits::mime::STRUCTURE_BYTES_MAX);
+        assert_eq!(&*structure.parts[100].subtype, "html");
     }
 }

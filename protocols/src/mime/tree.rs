@@ -15,6 +15,14 @@ pub(super) struct Place {
     pub(super) line_feeds: u64,
 }
 
+impl Place {
+    /// This place, or `bound` if that is further on. The line break before a boundary belongs to the boundary, but
+    /// it may also end a header or a boundary just before, and then nothing is left of it to cut off.
+    fn not_before(self, bound: Place) -> Place {
+        if self.offset < bound.offset { bound } else { self }
+    }
+}
+
 /// A line that is a boundary of an open multipart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BoundaryLine {
@@ -38,7 +46,8 @@ struct Frame {
     default_type: DefaultType,
     /// Whether this is a message (the whole one or an embedded one) and not just a part.
     is_message_root: bool,
-    line_feeds_before_body: u64,
+    /// The start of the header while it is read, then of the body.
+    start: Place,
     /// Set while the boundary of a multipart counts.
     boundary: Option<Box<[u8]>>,
 }
@@ -63,7 +72,7 @@ impl Tree {
             envelope: Envelope::default(),
             sent_date: None,
         };
-        tree.open(0, DefaultType::TextPlain, true);
+        tree.open(Place::default(), DefaultType::TextPlain, true);
         tree
     }
 
@@ -87,9 +96,9 @@ impl Tree {
         })
     }
 
-    /// A boundary line was seen. `end` is the place before the line break that belongs to it, `next` the offset
+    /// A boundary line was seen. `end` is the place before the line break that belongs to it, `next` the place
     /// behind the line.
-    pub(super) fn boundary(&mut self, line: BoundaryLine, end: Place, next: u64) -> Expect {
+    pub(super) fn boundary(&mut self, line: BoundaryLine, end: Place, next: Place) -> Expect {
         self.close_down_to(line.frame + 1, end);
         let Some(multipart) = self.frames.last_mut() else {
             return Expect::Body;
@@ -112,7 +121,8 @@ impl Tree {
             return Expect::Body;
         };
         let (mut part, boundary) = describe(header, frame.default_type);
-        frame.line_feeds_before_body = body.line_feeds;
+        frame.start = body.not_before(frame.start);
+        let body = frame.start;
         frame.boundary = boundary.filter(|_| may_hold_parts);
         let index = frame.index;
         let is_message_root = frame.is_message_root;
@@ -123,11 +133,11 @@ impl Tree {
             self.take_envelope(index, header);
         }
         let opens_message = part.is_message();
-        let body_start = self.place_part(index, part, body.offset);
+        self.place_part(index, part, body.offset);
         if !opens_message {
             return Expect::Body;
         }
-        self.open(body_start, DefaultType::TextPlain, true);
+        self.open(body, DefaultType::TextPlain, true);
         Expect::Header
     }
 
@@ -137,13 +147,13 @@ impl Tree {
         (Structure { parts: self.parts }, self.envelope, self.sent_date)
     }
 
-    fn open(&mut self, header_start: u64, default_type: DefaultType, is_message_root: bool) {
+    fn open(&mut self, start: Place, default_type: DefaultType, is_message_root: bool) {
         let index = self.parts.len() as u32;
         if let Some(parent) = self.frames.last().and_then(|frame| self.parts.get_mut(frame.index as usize)) {
             parent.children.push(index);
         }
-        self.parts.push(Part { header: header_start..header_start, ..Part::default() });
-        self.frames.push(Frame { index, default_type, is_message_root, line_feeds_before_body: 0, boundary: None });
+        self.parts.push(Part { header: start.offset..start.offset, ..Part::default() });
+        self.frames.push(Frame { index, default_type, is_message_root, start, boundary: None });
         if self.parts.len() >= PARTS_MAX {
             // The last part allowed takes the rest of the message: no boundary counts any more.
             self.frames.iter_mut().for_each(|frame| frame.boundary = None);
@@ -151,12 +161,13 @@ impl Tree {
     }
 
     /// Closes the innermost parts until `open` remain.
-    fn close_down_to(&mut self, open: usize, end: Place) {
+    fn close_down_to(&mut self, open: usize, mut end: Place) {
         while self.frames.len() > open {
             let Some(frame) = self.frames.pop() else { return };
             let Some(part) = self.parts.get_mut(frame.index as usize) else { return };
-            part.body.end = end.offset.max(part.body.start);
-            let line_feeds = end.line_feeds.saturating_sub(frame.line_feeds_before_body);
+            end = end.not_before(frame.start);
+            part.body.end = end.offset;
+            let line_feeds = end.line_feeds - frame.start.line_feeds;
             part.lines = u32::try_from(line_feeds).unwrap_or(u32::MAX);
             if part.is_multipart() && part.children.is_empty() {
                 make_plain_text(part);
@@ -164,20 +175,17 @@ impl Tree {
         }
     }
 
-    /// Fills in a part whose header ends at `header_end`; returns where its body begins.
-    fn place_part(&mut self, index: u32, mut part: Part, header_end: u64) -> u64 {
+    /// Fills in a part whose header is complete.
+    fn place_part(&mut self, index: u32, mut part: Part, body_start: u64) {
         self.described_bytes += cost_bytes(&part);
         if self.described_bytes > STRUCTURE_BYTES_MAX {
             part =
                 Part { media_type: part.media_type, subtype: part.subtype, encoding: part.encoding, ..Part::default() };
         }
-        let Some(slot) = self.parts.get_mut(index as usize) else { return header_end };
-        // A boundary right behind the last one leaves a part of no octets.
-        let body_start = header_end.max(slot.header.start);
+        let Some(slot) = self.parts.get_mut(index as usize) else { return };
         part.header = slot.header.start..body_start;
         part.body = body_start..body_start;
         *slot = part;
-        body_start
     }
 
     /// Puts the envelope of a message where it belongs: the digest, or the part that embeds the message.
