@@ -32,8 +32,13 @@ pub const ADDRESSES_MAX: usize = 4000;
 /// keeps its type and offsets only. It bounds the memory and the stored record of a hostile message.
 pub const STRUCTURE_BYTES_MAX: usize = 256 * 1024;
 
-/// Octets of one read from a message file while searching, decoding or previewing.
-pub const READ_CHUNK_BYTES: usize = 64 * 1024;
+/// Octets of one encoded word. RFC 2047 section 2 allows 75 and mailers exceed it; what is longer stays undecoded.
+/// It also bounds the work on a field made of beginnings of encoded words.
+pub const ENCODED_WORD_BYTES_MAX: usize = 2048;
+
+/// Octets of one read from a message file while searching, decoding or previewing. A search holds some ten times
+/// as much, for the same piece in its further forms.
+pub const READ_CHUNK_BYTES: usize = 32 * 1024;
 
 /// Octets of a search needle after folding. An IMAP line bound is of the same size; longer needles match nothing.
 pub const NEEDLE_BYTES_MAX: usize = 8 * 1024;

@@ -140,8 +140,8 @@ impl ListParser<'_> {
 
     /// `name <@route:local@domain>`, behind the `<`.
     fn angle_address(&mut self, words: &Words) -> Address {
+        let route = self.route();
         let mut local = Vec::new();
-        let mut route = None;
         let mut host = Vec::new();
         while let Some(octet) = self.bump() {
             match octet {
@@ -149,10 +149,6 @@ impl ListParser<'_> {
                 b'"' => self.quoted_string(&mut local),
                 b'(' => drop(self.comment()),
                 b' ' | b'\t' => {}
-                // RFC 5322 section 4.4: obs-route = obs-domain-list ":"
-                b'@' if local.is_empty() && route.is_none() && self.rest_has_route() => {
-                    route = Some(self.route());
-                }
                 b'@' => {
                     host = self.domain();
                 }
@@ -180,22 +176,18 @@ impl ListParser<'_> {
         Address { name: kept_if_any(name), route: None, mailbox: Some(kept(local)), host: Some(kept(&host)) }
     }
 
-    /// Whether a colon comes before this address ends, as only a route has one outside brackets and quotes.
-    fn rest_has_route(&self) -> bool {
-        self.rest.iter().find(|octet| matches!(octet, b':' | b'>' | b'"' | b'[')) == Some(&b':')
-    }
-
-    /// `@a,@b:` with its first `@` already taken; the colon is dropped.
-    fn route(&mut self) -> Vec<u8> {
-        let mut route = vec![b'@'];
-        while let Some(octet) = self.bump() {
-            match octet {
-                b':' => break,
-                b' ' | b'\t' => {}
-                other => route.push(other),
-            }
+    /// `obs-route = obs-domain-list ":"`, such as `@a,@b:` (RFC 5322 section 4.4), without its colon.
+    fn route(&mut self) -> Option<Vec<u8>> {
+        let rest = self.rest.trim_ascii_start();
+        if !rest.starts_with(b"@") {
+            return None;
         }
-        route
+        let end = rest.iter().position(|octet| matches!(octet, b':' | b'>' | b'"' | b'['))?;
+        if rest.get(end) != Some(&b':') {
+            return None;
+        }
+        self.rest = &rest[end + 1..];
+        Some(rest[..end].iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect())
     }
 
     /// A dot-atom or `[literal]`, leaving what ends it.

@@ -3,9 +3,12 @@
 
 use encoding_rs::{Encoding, UTF_8};
 
-/// The encoding a charset name means; `None` of a name is US-ASCII, which windows-1252 and UTF-8 both contain.
+/// The encoding a charset name means; no name and US-ASCII are UTF-8, which contains it and is what octets above
+/// 127 in such texts usually are (the name's own entry in the WHATWG table is windows-1252).
 pub(super) fn encoding_of(name: Option<&[u8]>) -> &'static Encoding {
-    name.and_then(|name| Encoding::for_label(name.trim_ascii())).unwrap_or(UTF_8)
+    let is_ascii = |name: &&[u8]| name.eq_ignore_ascii_case(b"us-ascii") || name.eq_ignore_ascii_case(b"ascii");
+    let name = name.map(<[u8]>::trim_ascii).filter(|name| !is_ascii(name));
+    name.and_then(Encoding::for_label).unwrap_or(UTF_8)
 }
 
 /// Decodes a whole text.
@@ -52,5 +55,6 @@ mod tests {
     fn names_are_found_without_case_and_unknown_ones_are_utf8() {
         assert_eq!(decode(b"ISO-8859-15", b"\xa4"), "€");
         assert_eq!(decode(b"x-nowhere", "é".as_bytes()), "é");
+        assert_eq!(decode(b"US-ASCII", "é".as_bytes()), "é");
     }
 }

@@ -142,7 +142,7 @@ mod tests {
         );
         assert_eq!(envelope.date.unwrap(), "Fri, 21 Nov 1997 09:55:06 -0600");
         assert_eq!(envelope.subject.as_ref().unwrap(), &"=?utf-8?q?=C3=A9t=C3=A9?=  two");
-        assert_eq!(envelope.subject.unwrap().decoded(), "été two");
+        assert_eq!(envelope.subject.unwrap().decoded(), "été  two");
         assert_eq!(envelope.from.len(), 1);
         assert_eq!(envelope.to.iter().filter_map(Address::address).collect::<Vec<_>>(), ["b@y", "c@z"]);
         assert_eq!(envelope.message_id.unwrap(), "<1@x>");

@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
-use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 use memchr::{memchr, memchr3, memmem};
+
+use crate::limits::mime::ENCODED_WORD_BYTES_MAX;
 
 /// One field of a header section, as it stands in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,16 +110,41 @@ pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Decodes a raw header text: encoded words (RFC 2047), raw UTF-8 (RFC 6532); other octets become U+FFFD.
+/// White space between two encoded words is not shown (RFC 2047 section 6.2).
 pub fn decode_text(raw: &[u8]) -> String {
-    if memmem::find(raw, b"=?").is_none() {
-        return String::from_utf8_lossy(raw).into_owned();
+    let mut text = String::new();
+    let mut rest = raw;
+    let mut is_behind_word = false;
+    // Where to look for the next encoded word; what lies before it in `rest` is plain.
+    let mut from = 0;
+    while let Some(found) = memmem::find(&rest[from..], b"=?") {
+        let start = from + found;
+        match decode_word(&rest[start..]) {
+            Some((word, length)) => {
+                let plain = &rest[..start];
+                if !is_behind_word || !plain.iter().all(u8::is_ascii_whitespace) {
+                    text.push_str(&String::from_utf8_lossy(plain));
+                }
+                text.push_str(&word);
+                is_behind_word = true;
+                rest = &rest[start + length..];
+                from = 0;
+            }
+            None => from = start + 2,
+        }
     }
-    let mut line = unfold(raw).into_owned();
-    line.push(b'\n');
-    match MessageStream::new(&line).parse_unstructured() {
-        HeaderValue::Text(text) => text.trim_start().to_owned(),
-        _ => String::new(),
-    }
+    text.push_str(&String::from_utf8_lossy(rest));
+    text
+}
+
+/// `encoded-word = "=?" charset "?" encoding "?" encoded-text "?="` at the start of `raw`: its text and its length.
+fn decode_word(raw: &[u8]) -> Option<(String, usize)> {
+    let raw = &raw[..raw.len().min(ENCODED_WORD_BYTES_MAX)];
+    let charset_bytes = memchr(b'?', raw.get(2..)?)?;
+    let text_start = 2 + charset_bytes + 3;
+    let text_bytes = memmem::find(raw.get(text_start..)?, b"?=")?;
+    let end = text_start + text_bytes + 2;
+    Some((MessageStream::new(&raw[1..end]).decode_rfc2047()?, end))
 }
 
 #[cfg(test)]
@@ -163,6 +189,8 @@ mod tests {
         assert_eq!(decode_text(b"a =?iso-8859-1?b?5A==?= =?iso-8859-1?q?_b?="), "a ä b");
         assert_eq!(decode_text("schön".as_bytes()), "schön");
         assert_eq!(decode_text(b"=?broken"), "=?broken");
-        assert_eq!(decode_text(b"\xff=?utf-8?q?x?="), "\u{fffd} x");
+        assert_eq!(decode_text(b"\xff=?utf-8?q?x?="), "\u{fffd}x");
+        assert_eq!(decode_text(b"=?a =?utf-8?q?x?= =?utf-8?x?y?= =?"), "=?a x =?utf-8?x?y?= =?");
+        assert_eq!(decode_text(b"=?utf-8?q??= =?utf-8?q?=3D=3F?="), "=?");
     }
 }

@@ -34,9 +34,12 @@ impl Needle {
         self.finder.find(folded.as_bytes()).is_some()
     }
 
-    /// Whether a raw header text contains the string once it is decoded.
+    /// Whether a raw header text contains the string once it is decoded. White space may be as it stands or as a
+    /// person sees it: a fold, which may be a tab or several spaces, counts as one space too.
     pub fn is_in_raw(&self, raw: &[u8]) -> bool {
-        self.is_in(&decode_text(raw))
+        let text = decode_text(raw);
+        self.is_in(&text)
+            || (text.contains(['\t', '\r', '\n']) || text.contains("  ")) && self.is_in(&single_spaced(&text))
     }
 
     /// Whether the string is empty, so that it is in every text, even in none.
@@ -74,6 +77,17 @@ impl<'a> Window<'a> {
         self.folded.drain(..start);
         false
     }
+}
+
+fn single_spaced(text: &str) -> String {
+    let mut single = String::with_capacity(text.len());
+    for word in text.split_ascii_whitespace() {
+        if !single.is_empty() {
+            single.push(' ');
+        }
+        single.push_str(word);
+    }
+    single
 }
 
 /// Appends the text with case taken out.
@@ -125,6 +139,13 @@ mod tests {
     #[test]
     fn raw_header_text_is_decoded_first() {
         assert!(Needle::new("grüße").is_in_raw(b"=?iso-8859-1?q?GR=DC=DFE?="));
+    }
+
+    #[test]
+    fn a_fold_counts_as_one_space() {
+        assert!(Needle::new("one two").is_in_raw(b"one\r\n\t  two"));
+        assert!(Needle::new("one  two").is_in_raw(b"one  two"));
+        assert!(!Needle::new("onetwo").is_in_raw(b"one\r\n two"));
     }
 
     #[test]

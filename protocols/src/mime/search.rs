@@ -76,10 +76,7 @@ impl<'a> TextSearch<'a> {
 
     fn in_header(&self, part: &Part, source: &mut dyn ReadAt) -> io::Result<bool> {
         let header = read_range(source, part.header.clone(), HEADER_SECTION_BYTES_MAX)?;
-        Ok(fields(&header).any(|field| {
-            let name = String::from_utf8_lossy(field.name);
-            self.needle.is_in(&format!("{name}: {}", decode_text(&unfold(field.value))))
-        }))
+        Ok(fields(&header).any(|field| self.needle.is_in_raw(&[field.name, b": ", &*unfold(field.value)].concat())))
     }
 
     fn in_content(&self, part: &Part, source: &mut dyn ReadAt) -> io::Result<bool> {
