@@ -20,17 +20,12 @@ impl UidRanges {
 
     /// The set of one inclusive range; the ends may come in either order.
     pub fn range(first: Uid, last: Uid) -> Self {
-        Self {
-            ranges: vec![(first.min(last), first.max(last))],
-        }
+        Self { ranges: vec![(first.min(last), first.max(last))] }
     }
 
     /// Makes a set out of ranges in any order, overlapping or not, each with its ends in either order.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (Uid, Uid)>) -> Self {
-        let mut sorted: Vec<(Uid, Uid)> = ranges
-            .into_iter()
-            .map(|(a, b)| (a.min(b), a.max(b)))
-            .collect();
+        let mut sorted: Vec<(Uid, Uid)> = ranges.into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
         sorted.sort_unstable();
         let mut set = Self::new();
         for (first, last) in sorted {
@@ -55,10 +50,7 @@ impl UidRanges {
     /// Whether `uid` is in the set.
     pub fn contains(&self, uid: Uid) -> bool {
         let after = self.ranges.partition_point(|range| range.0 <= uid);
-        after
-            .checked_sub(1)
-            .and_then(|at| self.ranges.get(at))
-            .is_some_and(|range| uid <= range.1)
+        after.checked_sub(1).and_then(|at| self.ranges.get(at)).is_some_and(|range| uid <= range.1)
     }
 
     /// The ranges, inclusive, sorted, disjoint.
@@ -78,10 +70,7 @@ impl UidRanges {
 
     /// How many UIDs the set holds.
     pub fn count(&self) -> u64 {
-        self.ranges
-            .iter()
-            .map(|range| u64::from(range.1 - range.0) + 1)
-            .sum()
+        self.ranges.iter().map(|range| u64::from(range.1 - range.0) + 1).sum()
     }
 
     /// The UIDs in both sets.
@@ -135,10 +124,7 @@ mod tests {
 
     #[test]
     fn touching_ranges_become_one() {
-        assert_eq!(
-            UidRanges::from_ranges([(5, 4), (1, 3), (9, 9)]).ranges(),
-            [(1, 5), (9, 9)]
-        );
+        assert_eq!(UidRanges::from_ranges([(5, 4), (1, 3), (9, 9)]).ranges(), [(1, 5), (9, 9)]);
     }
 
     #[test]
@@ -153,18 +139,12 @@ mod tests {
     fn intersection_and_difference() {
         let set = UidRanges::from_ranges([(1, 10), (20, 30)]);
         assert_eq!(
-            set.intersection(&UidRanges::from_ranges([(5, 22), (30, 40)]))
-                .ranges(),
+            set.intersection(&UidRanges::from_ranges([(5, 22), (30, 40)])).ranges(),
             [(5, 10), (20, 22), (30, 30)]
         );
+        assert_eq!(set.without([1, 5, 15, 30]).ranges(), [(2, 4), (6, 10), (20, 29)]);
         assert_eq!(
-            set.without([1, 5, 15, 30]).ranges(),
-            [(2, 4), (6, 10), (20, 29)]
-        );
-        assert_eq!(
-            UidRanges::range(u32::MAX - 1, u32::MAX)
-                .without([u32::MAX])
-                .ranges(),
+            UidRanges::range(u32::MAX - 1, u32::MAX).without([u32::MAX]).ranges(),
             [(u32::MAX - 1, u32::MAX - 1)]
         );
     }

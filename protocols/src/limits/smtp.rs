@@ -77,6 +77,10 @@ pub const CLIENT_REPLY_BYTES_MAX: usize = 16 * 1024;
 /// Lines of one multi-line reply a client machine reads.
 pub const CLIENT_REPLY_LINES_MAX: usize = 128;
 
+/// Recipients a client machine names before it waits for their replies. RFC 2920 section 3.1 warns of both sides filling
+/// the other's window; the replies to fifty commands fit any socket buffer.
+pub const CLIENT_PIPELINED_RECIPIENTS: usize = 50;
+
 /// How long a server waits for the next bytes of a client (RFC 5321 section 4.5.3.2.7).
 pub const SERVER_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// How long a client waits for the greeting (RFC 5321 section 4.5.3.2.1).

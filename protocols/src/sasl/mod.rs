@@ -15,9 +15,7 @@ pub use failure::Failure;
 pub use scram::ScramKeys;
 pub use secret::Password;
 
-use crate::limits::sasl::{
-    MESSAGE_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX, SCRAM_ITERATIONS,
-};
+use crate::limits::sasl::{MESSAGE_BYTES_MAX, NAME_BYTES_MAX, PASSWORD_BYTES_MAX, SCRAM_ITERATIONS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -38,9 +36,7 @@ impl Mechanism {
 
     /// Finds a mechanism by its registered name, case-insensitively.
     pub fn from_name(name: &str) -> Option<Mechanism> {
-        Mechanism::ALL
-            .into_iter()
-            .find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+        Mechanism::ALL.into_iter().find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
     }
 
     /// The registered name.
@@ -70,11 +66,7 @@ impl Material {
     /// `random` must be fresh for every exchange; `fake_salt_key` must stay the same, on all nodes, for as long as
     /// unknown users should keep the same made-up salt.
     pub fn new(random: &[u8; 18], fake_salt_key: [u8; 32]) -> Material {
-        Material {
-            nonce: STANDARD.encode(random),
-            fake_salt_key,
-            fake_iterations: SCRAM_ITERATIONS,
-        }
+        Material { nonce: STANDARD.encode(random), fake_salt_key, fake_iterations: SCRAM_ITERATIONS }
     }
 
     /// The iteration count shown for unknown users, when existing accounts do not use the default one.
@@ -122,31 +114,19 @@ pub struct Server {
 enum State {
     Plain,
     LoginName,
-    LoginPassword {
-        username: String,
-    },
-    Password {
-        username: String,
-        authzid: Option<String>,
-    },
+    LoginPassword { username: String },
+    Password { username: String, authzid: Option<String> },
     ScramFirst(Material),
     ScramKeys(Box<scram::AwaitKeys>),
     ScramFinal(Box<scram::AwaitFinal>),
-    ScramAcknowledge {
-        username: String,
-        authzid: Option<String>,
-    },
+    ScramAcknowledge { username: String, authzid: Option<String> },
     Over,
 }
 
 impl Server {
     /// Begins an exchange. `initial` is the decoded initial response; `None` when the client sent none, which differs
     /// from an empty one (RFC 4422 section 5).
-    pub fn start(
-        mechanism: Mechanism,
-        material: Material,
-        initial: Option<&[u8]>,
-    ) -> (Server, Step) {
+    pub fn start(mechanism: Mechanism, material: Material, initial: Option<&[u8]>) -> (Server, Step) {
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginName,
@@ -199,11 +179,7 @@ impl Server {
     fn advance(&mut self, state: State, message: &[u8]) -> Result<Step, Failure> {
         match state {
             State::Plain => {
-                let plain::Credentials {
-                    authzid,
-                    username,
-                    password,
-                } = plain::parse(message)?;
+                let plain::Credentials { authzid, username, password } = plain::parse(message)?;
                 Ok(self.check_password(authzid, username, password))
             }
             State::LoginName => {
@@ -222,39 +198,21 @@ impl Server {
                 Ok(Step::NeedScram { username })
             }
             State::ScramFinal(waiting) => {
-                let scram::Verified {
-                    username,
-                    authzid,
-                    server_final,
-                } = waiting.verify(message)?;
+                let scram::Verified { username, authzid, server_final } = waiting.verify(message)?;
                 self.state = State::ScramAcknowledge { username, authzid };
                 Ok(Step::Challenge(server_final))
             }
             // RFC 5802 section 5: the client acknowledges server-final with an empty message.
-            State::ScramAcknowledge { username, authzid } if message.is_empty() => {
-                Ok(Step::Done { username, authzid })
-            }
+            State::ScramAcknowledge { username, authzid } if message.is_empty() => Ok(Step::Done { username, authzid }),
             State::ScramAcknowledge { .. } => Err(Failure::Malformed),
             State::Password { .. } | State::ScramKeys(_) | State::Over => Err(Failure::OutOfOrder),
         }
     }
 
-    fn check_password(
-        &mut self,
-        authzid: Option<String>,
-        username: String,
-        password: Password,
-    ) -> Step {
+    fn check_password(&mut self, authzid: Option<String>, username: String, password: Password) -> Step {
         let authzid = authzid.filter(|identity| *identity != username);
-        self.state = State::Password {
-            username: username.clone(),
-            authzid: authzid.clone(),
-        };
-        Step::CheckPassword {
-            authzid,
-            username,
-            password,
-        }
+        self.state = State::Password { username: username.clone(), authzid: authzid.clone() };
+        Step::CheckPassword { authzid, username, password }
     }
 }
 
@@ -304,92 +262,46 @@ mod tests {
 
     #[test]
     fn plain_with_initial_response_asks_for_the_password_check() {
-        let (mut server, step) = Server::start(
-            Mechanism::Plain,
-            material(),
-            Some(b"\0ann@example.org\0secret"),
-        );
+        let (mut server, step) = Server::start(Mechanism::Plain, material(), Some(b"\0ann@example.org\0secret"));
         let expected = Step::CheckPassword {
             authzid: None,
             username: "ann@example.org".into(),
             password: Password::new("secret".into()),
         };
         assert_eq!(step, expected);
-        assert_eq!(
-            server.password_result(true),
-            Step::Done {
-                username: "ann@example.org".into(),
-                authzid: None
-            }
-        );
-        assert_eq!(
-            server.password_result(true),
-            Step::Failed(Failure::OutOfOrder)
-        );
+        assert_eq!(server.password_result(true), Step::Done { username: "ann@example.org".into(), authzid: None });
+        assert_eq!(server.password_result(true), Step::Failed(Failure::OutOfOrder));
     }
 
     #[test]
     fn plain_keeps_a_different_authzid_and_drops_an_equal_one() {
-        let (mut server, _) =
-            Server::start(Mechanism::Plain, material(), Some(b"bob\0ann\0secret"));
-        assert_eq!(
-            server.password_result(true),
-            Step::Done {
-                username: "ann".into(),
-                authzid: Some("bob".into())
-            }
-        );
-        let (mut server, _) =
-            Server::start(Mechanism::Plain, material(), Some(b"ann\0ann\0secret"));
-        assert_eq!(
-            server.password_result(true),
-            Step::Done {
-                username: "ann".into(),
-                authzid: None
-            }
-        );
+        let (mut server, _) = Server::start(Mechanism::Plain, material(), Some(b"bob\0ann\0secret"));
+        assert_eq!(server.password_result(true), Step::Done { username: "ann".into(), authzid: Some("bob".into()) });
+        let (mut server, _) = Server::start(Mechanism::Plain, material(), Some(b"ann\0ann\0secret"));
+        assert_eq!(server.password_result(true), Step::Done { username: "ann".into(), authzid: None });
     }
 
     #[test]
     fn login_asks_twice() {
         let (mut server, step) = Server::start(Mechanism::Login, material(), None);
         assert_eq!(step, Step::Challenge(b"Username:".to_vec()));
-        assert_eq!(
-            server.respond(b"ann"),
-            Step::Challenge(b"Password:".to_vec())
-        );
-        assert!(matches!(
-            server.respond(b"secret"),
-            Step::CheckPassword { .. }
-        ));
-        assert_eq!(
-            server.password_result(false),
-            Step::Failed(Failure::BadCredentials)
-        );
+        assert_eq!(server.respond(b"ann"), Step::Challenge(b"Password:".to_vec()));
+        assert!(matches!(server.respond(b"secret"), Step::CheckPassword { .. }));
+        assert_eq!(server.password_result(false), Step::Failed(Failure::BadCredentials));
     }
 
     #[test]
     fn the_password_is_prepared_and_never_printed() {
         // RFC 4013 section 3: SOFT HYPHEN is mapped to nothing, U+2168 is normalised to "IX".
-        let (_, step) = Server::start(
-            Mechanism::Plain,
-            material(),
-            Some("\0ann\0I\u{ad}X\u{2168}".as_bytes()),
-        );
-        let Step::CheckPassword { ref password, .. } = step else {
-            panic!("{step:?}")
-        };
+        let (_, step) = Server::start(Mechanism::Plain, material(), Some("\0ann\0I\u{ad}X\u{2168}".as_bytes()));
+        let Step::CheckPassword { ref password, .. } = step else { panic!("{step:?}") };
         assert_eq!(password.as_str(), "IXIX");
         assert!(!format!("{step:?}").contains("IXIX"));
     }
 
     #[test]
     fn a_message_over_the_bound_fails() {
-        let (_, step) = Server::start(
-            Mechanism::Plain,
-            material(),
-            Some(&vec![b'a'; MESSAGE_BYTES_MAX + 1]),
-        );
+        let (_, step) = Server::start(Mechanism::Plain, material(), Some(&vec![b'a'; MESSAGE_BYTES_MAX + 1]));
         assert_eq!(step, Step::Failed(Failure::TooLong));
     }
 

@@ -22,16 +22,8 @@ pub(super) fn parse(message: &[u8]) -> Result<Credentials, Failure> {
     else {
         return Err(Failure::Malformed);
     };
-    let authzid = if authzid.is_empty() {
-        None
-    } else {
-        Some(prepare_name(authzid)?)
-    };
-    Ok(Credentials {
-        authzid,
-        username: prepare_name(username)?,
-        password: prepare_password(password)?,
-    })
+    let authzid = if authzid.is_empty() { None } else { Some(prepare_name(authzid)?) };
+    Ok(Credentials { authzid, username: prepare_name(username)?, password: prepare_password(password)? })
 }
 
 #[cfg(test)]
@@ -40,20 +32,8 @@ mod tests {
 
     #[test]
     fn anything_but_three_fields_is_malformed() {
-        for message in [
-            &b""[..],
-            b"ann",
-            b"\0ann",
-            b"\0ann\0pw\0",
-            b"\0\0pw",
-            b"\0ann\0",
-            b"\0ann\0\xff",
-        ] {
-            assert_eq!(
-                parse(message).err(),
-                Some(Failure::Malformed),
-                "{message:?}"
-            );
+        for message in [&b""[..], b"ann", b"\0ann", b"\0ann\0pw\0", b"\0\0pw", b"\0ann\0", b"\0ann\0\xff"] {
+            assert_eq!(parse(message).err(), Some(Failure::Malformed), "{message:?}");
         }
     }
 }

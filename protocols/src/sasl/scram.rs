@@ -25,10 +25,7 @@ pub struct ScramKeys {
 
 impl std::fmt::Debug for ScramKeys {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("ScramKeys")
-            .field("iterations", &self.iterations)
-            .finish_non_exhaustive()
+        formatter.debug_struct("ScramKeys").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
 
@@ -125,14 +122,8 @@ pub(super) fn client_first(message: &[u8], material: Material) -> Result<AwaitKe
         return Err(Failure::Extension);
     }
     let mut attributes = bare.split(',');
-    let username = attributes
-        .next()
-        .and_then(|field| field.strip_prefix("n="))
-        .ok_or(Failure::Malformed)?;
-    let nonce = attributes
-        .next()
-        .and_then(|field| field.strip_prefix("r="))
-        .ok_or(Failure::Malformed)?;
+    let username = attributes.next().and_then(|field| field.strip_prefix("n=")).ok_or(Failure::Malformed)?;
+    let nonce = attributes.next().and_then(|field| field.strip_prefix("r=")).ok_or(Failure::Malformed)?;
     if nonce.len() > NONCE_BYTES_MAX {
         return Err(Failure::TooLong);
     }
@@ -161,11 +152,7 @@ impl AwaitKeys {
         let known = keys.is_some();
         let keys = keys.unwrap_or_else(|| ScramKeys::made_up(&self.username, &self.material));
         let nonce = format!("{}{}", self.client_nonce, self.material.nonce);
-        let server_first = format!(
-            "r={nonce},s={},i={}",
-            STANDARD.encode(&keys.salt),
-            keys.iterations
-        );
+        let server_first = format!("r={nonce},s={},i={}", STANDARD.encode(&keys.salt), keys.iterations);
         let next = AwaitFinal {
             username: self.username,
             authzid: self.authzid,
@@ -188,25 +175,14 @@ impl AwaitFinal {
         let message = text(message)?;
         let (without_proof, proof) = message.rsplit_once(",p=").ok_or(Failure::Malformed)?;
         let mut attributes = without_proof.split(',');
-        let binding = attributes
-            .next()
-            .and_then(|field| field.strip_prefix("c="))
-            .ok_or(Failure::Malformed)?;
-        let nonce = attributes
-            .next()
-            .and_then(|field| field.strip_prefix("r="))
-            .ok_or(Failure::Malformed)?;
+        let binding = attributes.next().and_then(|field| field.strip_prefix("c=")).ok_or(Failure::Malformed)?;
+        let nonce = attributes.next().and_then(|field| field.strip_prefix("r=")).ok_or(Failure::Malformed)?;
         // RFC 5802 section 6: the binding repeats the GS2 header, so that it cannot be changed on the way.
-        if STANDARD.decode(binding).ok().as_deref() != Some(self.gs2_header.as_bytes())
-            || nonce != self.nonce
-        {
+        if STANDARD.decode(binding).ok().as_deref() != Some(self.gs2_header.as_bytes()) || nonce != self.nonce {
             return Err(Failure::Malformed);
         }
-        let proof: [u8; 32] = STANDARD
-            .decode(proof)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(Failure::Malformed)?;
+        let proof: [u8; 32] =
+            STANDARD.decode(proof).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(Failure::Malformed)?;
         let auth_message: [&[u8]; 3] = [self.exchanged.as_bytes(), b",", without_proof.as_bytes()];
         // RFC 5802 section 3: ClientKey is ClientProof xor ClientSignature, and its hash must be the stored key.
         let mut client_key = hmac(&self.keys.stored_key, &auth_message);
@@ -219,11 +195,7 @@ impl AwaitFinal {
         }
         let signature = hmac(&self.keys.server_key, &auth_message);
         let server_final = format!("v={}", STANDARD.encode(signature)).into_bytes();
-        Ok(Verified {
-            username: self.username,
-            authzid: self.authzid,
-            server_final,
-        })
+        Ok(Verified { username: self.username, authzid: self.authzid, server_final })
     }
 }
 
@@ -263,15 +235,12 @@ mod tests {
     const CLIENT_FIRST: &[u8] = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     const SERVER_FIRST: &[u8] =
         b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-    const CLIENT_FINAL: &[u8] = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    const CLIENT_FINAL: &[u8] =
+        b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     const SERVER_FINAL: &[u8] = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
     fn material() -> Material {
-        Material {
-            nonce: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".into(),
-            fake_salt_key: [9; 32],
-            fake_iterations: 4096,
-        }
+        Material { nonce: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".into(), fake_salt_key: [9; 32], fake_iterations: 4096 }
     }
 
     fn keys() -> ScramKeys {
@@ -281,29 +250,11 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_7677_works() {
-        let (mut server, step) =
-            Server::start(Mechanism::ScramSha256, material(), Some(CLIENT_FIRST));
-        assert_eq!(
-            step,
-            Step::NeedScram {
-                username: "user".into()
-            }
-        );
-        assert_eq!(
-            server.scram_keys(Some(keys())),
-            Step::Challenge(SERVER_FIRST.to_vec())
-        );
-        assert_eq!(
-            server.respond(CLIENT_FINAL),
-            Step::Challenge(SERVER_FINAL.to_vec())
-        );
-        assert_eq!(
-            server.respond(b""),
-            Step::Done {
-                username: "user".into(),
-                authzid: None
-            }
-        );
+        let (mut server, step) = Server::start(Mechanism::ScramSha256, material(), Some(CLIENT_FIRST));
+        assert_eq!(step, Step::NeedScram { username: "user".into() });
+        assert_eq!(server.scram_keys(Some(keys())), Step::Challenge(SERVER_FIRST.to_vec()));
+        assert_eq!(server.respond(CLIENT_FINAL), Step::Challenge(SERVER_FINAL.to_vec()));
+        assert_eq!(server.respond(b""), Step::Done { username: "user".into(), authzid: None });
     }
 
     #[test]
@@ -315,14 +266,9 @@ mod tests {
             (good.replace("c=biws", "c=eSws"), Failure::Malformed),
             (good.replace(",p=", ",q="), Failure::Malformed),
         ] {
-            let (mut server, _) =
-                Server::start(Mechanism::ScramSha256, material(), Some(CLIENT_FIRST));
+            let (mut server, _) = Server::start(Mechanism::ScramSha256, material(), Some(CLIENT_FIRST));
             server.scram_keys(Some(keys()));
-            assert_eq!(
-                server.respond(bad.as_bytes()),
-                Step::Failed(failure),
-                "{bad}"
-            );
+            assert_eq!(server.respond(bad.as_bytes()), Step::Failed(failure), "{bad}");
         }
     }
 
@@ -330,12 +276,9 @@ mod tests {
     fn an_unknown_user_gets_the_same_salt_each_time_and_fails_only_at_the_end() {
         let challenge = |name: &str| {
             let first = format!("n,,n={name},r=abc");
-            let (mut server, _) =
-                Server::start(Mechanism::ScramSha256, material(), Some(first.as_bytes()));
+            let (mut server, _) = Server::start(Mechanism::ScramSha256, material(), Some(first.as_bytes()));
             let step = server.scram_keys(None);
-            let Step::Challenge(challenge) = step else {
-                panic!("{step:?}")
-            };
+            let Step::Challenge(challenge) = step else { panic!("{step:?}") };
             let nonce = format!("abc{}", material().nonce);
             let proof = STANDARD.encode([0; 32]);
             let last = server.respond(format!("c=biws,r={nonce},p={proof}").as_bytes());
@@ -344,36 +287,16 @@ mod tests {
         };
         assert_eq!(challenge("nobody"), challenge("nobody"));
         assert_ne!(challenge("nobody"), challenge("noone"));
-        assert!(
-            String::from_utf8(challenge("nobody"))
-                .unwrap()
-                .ends_with(",i=4096")
-        );
+        assert!(String::from_utf8(challenge("nobody")).unwrap().ends_with(",i=4096"));
     }
 
     #[test]
     fn gs2_headers_are_taken_or_refused_as_the_rfc_says() {
         let start = |first: &[u8]| Server::start(Mechanism::ScramSha256, material(), Some(first)).1;
-        assert_eq!(
-            start(b"y,,n=user,r=abc"),
-            Step::NeedScram {
-                username: "user".into()
-            }
-        );
-        assert_eq!(
-            start(b"n,a=boss,n=us=2Cer=3D,r=abc"),
-            Step::NeedScram {
-                username: "us,er=".into()
-            }
-        );
-        assert_eq!(
-            start(b"p=tls-exporter,,n=user,r=abc"),
-            Step::Failed(Failure::ChannelBinding)
-        );
-        assert_eq!(
-            start(b"n,,m=x,n=user,r=abc"),
-            Step::Failed(Failure::Extension)
-        );
+        assert_eq!(start(b"y,,n=user,r=abc"), Step::NeedScram { username: "user".into() });
+        assert_eq!(start(b"n,a=boss,n=us=2Cer=3D,r=abc"), Step::NeedScram { username: "us,er=".into() });
+        assert_eq!(start(b"p=tls-exporter,,n=user,r=abc"), Step::Failed(Failure::ChannelBinding));
+        assert_eq!(start(b"n,,m=x,n=user,r=abc"), Step::Failed(Failure::Extension));
         for bad in [
             &b""[..],
             b"n",

@@ -21,11 +21,7 @@ pub fn decode(line: &[u8]) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_initial(argument: &[u8]) -> Result<Vec<u8>, Failure> {
-    if argument == b"=" {
-        Ok(Vec::new())
-    } else {
-        decode(argument)
-    }
+    if argument == b"=" { Ok(Vec::new()) } else { decode(argument) }
 }
 
 /// Encodes a challenge.

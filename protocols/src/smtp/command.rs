@@ -48,10 +48,7 @@ pub(super) enum Hello {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RecipientArguments {
     Mailbox(Recipient),
-    Postmaster {
-        notify: Option<super::Notify>,
-        original: Option<super::OriginalRecipient>,
-    },
+    Postmaster { notify: Option<super::Notify>, original: Option<super::OriginalRecipient> },
 }
 
 /// Why a line is not a command.
@@ -85,9 +82,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Command, CommandError> {
         "MAIL" => mail(arguments).map_err(CommandError::Reply),
         "RCPT" => recipient(arguments).map_err(CommandError::Reply),
         "DATA" => without_arguments(arguments, Command::Data),
-        "BDAT" => {
-            bdat(arguments).ok_or_else(|| CommandError::OutOfStep(argument("BDAT count [LAST]")))
-        }
+        "BDAT" => bdat(arguments).ok_or_else(|| CommandError::OutOfStep(argument("BDAT count [LAST]"))),
         "RSET" => without_arguments(arguments, Command::Reset),
         "QUIT" => without_arguments(arguments, Command::Quit),
         "STARTTLS" => without_arguments(arguments, Command::StartTls),
@@ -110,11 +105,7 @@ fn argument(text: &'static str) -> Reply {
 }
 
 fn without_arguments(arguments: &str, command: Command) -> Result<Command, CommandError> {
-    if arguments.trim().is_empty() {
-        Ok(command)
-    } else {
-        Err(argument("No arguments allowed").into())
-    }
+    if arguments.trim().is_empty() { Ok(command) } else { Err(argument("No arguments allowed").into()) }
 }
 
 /// quirk_helo_names: names that are no domains (underscores, bare words) are taken, since refusing them loses real
@@ -137,19 +128,8 @@ fn mail(arguments: &str) -> Result<Command, Reply> {
         Path::Mailbox(address) => Some(address),
         Path::Postmaster => return Err(address_reply(AddressError::NoDomain, 1, 7)),
     };
-    let mail = parameters::mail(
-        rest,
-        Mail {
-            sender,
-            ..Mail::default()
-        },
-    )?;
-    if !mail.smtputf8
-        && mail
-            .sender
-            .as_ref()
-            .is_some_and(|sender| !sender.is_ascii())
-    {
+    let mail = parameters::mail(rest, Mail { sender, ..Mail::default() })?;
+    if !mail.smtputf8 && mail.sender.as_ref().is_some_and(|sender| !sender.is_ascii()) {
         return Err(needs_smtputf8());
     }
     Ok(Command::Mail(mail))
@@ -165,46 +145,25 @@ fn recipient(arguments: &str) -> Result<Command, Reply> {
     Ok(Command::Recipient(match path {
         Path::Null => return Err(address_reply(AddressError::LocalPart, 1, 3)),
         Path::Postmaster => RecipientArguments::Postmaster { notify, original },
-        Path::Mailbox(address) => RecipientArguments::Mailbox(Recipient {
-            address,
-            notify,
-            original,
-        }),
+        Path::Mailbox(address) => RecipientArguments::Mailbox(Recipient { address, notify, original }),
     }))
 }
 
 /// The refusal of a UTF-8 address in a message without SMTPUTF8 (RFC 6531 section 3.5).
 pub(super) fn needs_smtputf8() -> Reply {
-    Reply::new(
-        553,
-        EnhancedCode::new(5, 6, 7),
-        "UTF-8 addresses need SMTPUTF8",
-    )
+    Reply::new(553, EnhancedCode::new(5, 6, 7), "UTF-8 addresses need SMTPUTF8")
 }
 
 fn path_after<'line>(keyword: &str, arguments: &'line str) -> Result<(Path, &'line str), Reply> {
     let arguments = arguments.trim_start_matches(' ');
-    let found = arguments
-        .get(..keyword.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(keyword));
-    let path = if found {
-        arguments.get(keyword.len()..)
-    } else {
-        None
-    };
+    let found = arguments.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword));
+    let path = if found { arguments.get(keyword.len()..) } else { None };
     let Some(path) = path else {
-        return Err(argument(
-            "MAIL FROM:<address> or RCPT TO:<address> expected",
-        ));
+        return Err(argument("MAIL FROM:<address> or RCPT TO:<address> expected"));
     };
     // quirk_space_after_colon: RFC 5321 section 3.3 forbids it, and programs send it all the same.
-    let (path, rest) = parse_path(path.trim_start_matches(' ')).map_err(|error| {
-        if keyword == "TO:" {
-            address_reply(error, 1, 3)
-        } else {
-            address_reply(error, 1, 7)
-        }
-    })?;
+    let (path, rest) = parse_path(path.trim_start_matches(' '))
+        .map_err(|error| if keyword == "TO:" { address_reply(error, 1, 3) } else { address_reply(error, 1, 7) })?;
     if rest.is_empty() || rest.starts_with(' ') {
         Ok((path, rest))
     } else {
@@ -231,19 +190,13 @@ fn address_reply(error: AddressError, subject: u16, detail: u16) -> Reply {
 fn bdat(arguments: &str) -> Option<Command> {
     let mut words = arguments.split_ascii_whitespace();
     let digits = words.next()?;
-    let bytes = digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())??;
+    let bytes = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
     let last = match words.next() {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("LAST") => true,
         Some(_) => return None,
     };
-    words
-        .next()
-        .is_none()
-        .then_some(Command::Bdat { bytes, last })
+    words.next().is_none().then_some(Command::Bdat { bytes, last })
 }
 
 /// ```abnf
@@ -275,13 +228,8 @@ mod tests {
     #[test]
     fn mail_takes_spaces_case_and_the_null_path() {
         assert_eq!(parse(b"mail From: <> "), Ok(Command::Mail(Mail::default())));
-        let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b.org> SIZE=5") else {
-            panic!()
-        };
-        assert_eq!(
-            (mail.sender.map(|sender| sender.to_string()), mail.size),
-            (Some("a@b.org".into()), Some(5))
-        );
+        let Ok(Command::Mail(mail)) = parse(b"MAIL FROM:<a@b.org> SIZE=5") else { panic!() };
+        assert_eq!((mail.sender.map(|sender| sender.to_string()), mail.size), (Some("a@b.org".into()), Some(5)));
     }
 
     #[test]

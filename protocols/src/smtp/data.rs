@@ -33,11 +33,7 @@ pub(super) struct Progress {
 impl DotDecoder {
     pub(super) fn new() -> DotDecoder {
         // RFC 5321 section 4.1.1.4: the CRLF of the DATA command counts as the one before the first line.
-        DotDecoder {
-            at_line_start: true,
-            line_bytes: 0,
-            faults: LineFaults::default(),
-        }
+        DotDecoder { at_line_start: true, line_bytes: 0, faults: LineFaults::default() }
     }
 
     pub(super) fn faults(&self) -> LineFaults {
@@ -59,8 +55,7 @@ impl DotDecoder {
                     }
                     _ => {
                         // RFC 5321 section 4.5.2: a leading dot is dropped.
-                        output
-                            .extend_from_slice(input.get(run_start..position).unwrap_or_default());
+                        output.extend_from_slice(input.get(run_start..position).unwrap_or_default());
                         position += 1;
                         run_start = position;
                         self.at_line_start = false;
@@ -78,10 +73,7 @@ impl DotDecoder {
             }
         }
         output.extend_from_slice(input.get(run_start..position).unwrap_or_default());
-        Progress {
-            consumed: ended_at.unwrap_or(position),
-            ended: ended_at.is_some(),
-        }
+        Progress { consumed: ended_at.unwrap_or(position), ended: ended_at.is_some() }
     }
 
     /// Takes the text up to and with the next line end. `None` when the input ends in an undecided CR.
@@ -126,10 +118,7 @@ pub(super) struct LineChecker {
 impl LineChecker {
     /// What was found so far; `ended` says that no byte follows.
     pub(super) fn faults(&self, ended: bool) -> LineFaults {
-        LineFaults {
-            bare: self.faults.bare || (ended && self.pending_cr),
-            ..self.faults
-        }
+        LineFaults { bare: self.faults.bare || (ended && self.pending_cr), ..self.faults }
     }
 
     /// Looks at the next bytes.
@@ -222,8 +211,7 @@ mod tests {
     }
 
     fn pieces() -> impl Strategy<Value = Vec<u8>> {
-        let piece =
-            prop::sample::select(vec![&b"\r\n"[..], b".", b"\r", b"\n", b"a", b"\r\n.\r\n"]);
+        let piece = prop::sample::select(vec![&b"\r\n"[..], b".", b"\r", b"\n", b"a", b"\r\n.\r\n"]);
         prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
     }
 

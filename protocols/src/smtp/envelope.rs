@@ -58,31 +58,19 @@ pub struct Notify {
 
 impl Notify {
     /// No report at all.
-    pub const NEVER: Notify = Notify {
-        success: false,
-        failure: false,
-        delay: false,
-    };
+    pub const NEVER: Notify = Notify { success: false, failure: false, delay: false };
 }
 
 /// Prints the value of the NOTIFY parameter.
 impl fmt::Display for Notify {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [
-            (self.success, "SUCCESS"),
-            (self.failure, "FAILURE"),
-            (self.delay, "DELAY"),
-        ];
+        let words = [(self.success, "SUCCESS"), (self.failure, "FAILURE"), (self.delay, "DELAY")];
         let mut separator = "";
         for (_, word) in words.into_iter().filter(|(wanted, _)| *wanted) {
             write!(formatter, "{separator}{word}")?;
             separator = ",";
         }
-        if *self == Notify::NEVER {
-            formatter.write_str("NEVER")
-        } else {
-            Ok(())
-        }
+        if *self == Notify::NEVER { formatter.write_str("NEVER") } else { Ok(()) }
     }
 }
 
@@ -126,11 +114,7 @@ pub struct Recipient {
 impl Recipient {
     /// A recipient without wishes.
     pub fn new(address: Address) -> Recipient {
-        Recipient {
-            address,
-            notify: None,
-            original: None,
-        }
+        Recipient { address, notify: None, original: None }
     }
 }
 
@@ -204,48 +188,18 @@ mod tests {
 
     #[test]
     fn transports_have_their_registered_keywords() {
-        let smtp = Transport {
-            lmtp: false,
-            extended: true,
-            tls: true,
-            authenticated: true,
-            smtputf8: false,
-        };
+        let smtp = Transport { lmtp: false, extended: true, tls: true, authenticated: true, smtputf8: false };
         assert_eq!(smtp.keyword(), "ESMTPSA");
-        assert_eq!(
-            Transport {
-                smtputf8: true,
-                ..smtp
-            }
-            .keyword(),
-            "UTF8SMTPSA"
-        );
-        assert_eq!(
-            Transport {
-                lmtp: true,
-                authenticated: false,
-                ..smtp
-            }
-            .keyword(),
-            "LMTPS"
-        );
-        let helo = Transport {
-            extended: false,
-            tls: false,
-            authenticated: false,
-            ..smtp
-        };
+        assert_eq!(Transport { smtputf8: true, ..smtp }.keyword(), "UTF8SMTPSA");
+        assert_eq!(Transport { lmtp: true, authenticated: false, ..smtp }.keyword(), "LMTPS");
+        let helo = Transport { extended: false, tls: false, authenticated: false, ..smtp };
         assert_eq!(helo.keyword(), "SMTP");
     }
 
     #[test]
     fn notify_prints_its_parameter() {
         assert_eq!(Notify::NEVER.to_string(), "NEVER");
-        let two = Notify {
-            success: true,
-            delay: true,
-            ..Notify::NEVER
-        };
+        let two = Notify { success: true, delay: true, ..Notify::NEVER };
         assert_eq!(two.to_string(), "SUCCESS,DELAY");
     }
 }

@@ -61,8 +61,7 @@ impl HeaderPeek {
             let found = memchr(b'\n', rest);
             let length = found.map_or(rest.len(), |end| end + 1);
             let room = LINE_BYTES_MAX - self.line.len();
-            self.line
-                .extend_from_slice(rest.get(..length.min(room)).unwrap_or_default());
+            self.line.extend_from_slice(rest.get(..length.min(room)).unwrap_or_default());
             if found.is_some() {
                 self.end_line();
             }
@@ -143,10 +142,7 @@ mod tests {
         assert_eq!(facts.received, 2);
         assert_eq!(facts.message_id.as_deref(), Some("<1@x>"));
         assert!(!facts.has_date && facts.ended_by_empty_line);
-        assert_eq!(
-            end.map(|end| &message[end..end + 6]),
-            Some(&b"\r\nDate"[..])
-        );
+        assert_eq!(end.map(|end| &message[end..end + 6]), Some(&b"\r\nDate"[..]));
         assert_eq!(facts.bytes as usize, end.unwrap());
     }
 
@@ -159,19 +155,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let long = [
-            b"Message-ID: <",
-            "x".repeat(100_000).as_bytes(),
-            b">\r\n ",
-            &[b'y'; 9000],
-            b"\r\n",
-        ]
-        .concat();
+        let long = [b"Message-ID: <", "x".repeat(100_000).as_bytes(), b">\r\n ", &[b'y'; 9000], b"\r\n"].concat();
         let (facts, _) = peek(&long, 777);
-        assert_eq!(
-            facts.message_id.map(|id| id.len()),
-            Some(MESSAGE_ID_BYTES_MAX)
-        );
+        assert_eq!(facts.message_id.map(|id| id.len()), Some(MESSAGE_ID_BYTES_MAX));
     }
 
     proptest! {

@@ -41,19 +41,9 @@ pub fn header(facts: &Received<'_>) -> String {
         IpAddr::V4(address) => format!("[{address}]"),
         IpAddr::V6(address) => format!("[IPv6:{address}]"),
     };
-    let name = facts
-        .peer_name
-        .map(|name| format!("{} ", safe_word(name)))
-        .unwrap_or_default();
-    let mut field = format!(
-        "Received: from {} ({name}{peer})\r\n",
-        safe_word(facts.helo)
-    );
-    field.push_str(&format!(
-        "\tby {} with {}",
-        safe_word(facts.by),
-        facts.transport.keyword()
-    ));
+    let name = facts.peer_name.map(|name| format!("{} ", safe_word(name))).unwrap_or_default();
+    let mut field = format!("Received: from {} ({name}{peer})\r\n", safe_word(facts.helo));
+    field.push_str(&format!("\tby {} with {}", safe_word(facts.by), facts.transport.keyword()));
     if let Some(tls) = facts.tls {
         field.push_str(&format!(" ({})", safe_word(&tls.version)));
     }
@@ -89,11 +79,7 @@ fn safe_word(text: &str) -> String {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_' | ':' | '[' | ']' | '/' => character,
         _ => '?',
     };
-    if text.is_empty() {
-        "unknown".to_owned()
-    } else {
-        text.chars().map(safe).collect()
-    }
+    if text.is_empty() { "unknown".to_owned() } else { text.chars().map(safe).collect() }
 }
 
 #[cfg(test)]
@@ -103,22 +89,13 @@ mod tests {
     #[test]
     fn the_field_holds_all_clauses_in_order() {
         let recipient = Address::parse("ann@example.org").unwrap();
-        let tls = TlsInfo {
-            version: "TLSv1.3".into(),
-            cipher: "TLS_AES_256_GCM_SHA384".into(),
-        };
+        let tls = TlsInfo { version: "TLSv1.3".into(), cipher: "TLS_AES_256_GCM_SHA384".into() };
         let facts = Received {
             helo: "evil\r\nX: (y)",
             peer: "2001:db8::1".parse().unwrap(),
             peer_name: Some("mail.example.net"),
             by: "mx.example.org",
-            transport: Transport {
-                lmtp: false,
-                extended: true,
-                tls: true,
-                authenticated: false,
-                smtputf8: false,
-            },
+            transport: Transport { lmtp: false, extended: true, tls: true, authenticated: false, smtputf8: false },
             tls: Some(&tls),
             id: "0a1b",
             recipient: Some(&recipient),
@@ -136,10 +113,7 @@ mod tests {
     fn the_null_sender_has_a_return_path_too() {
         assert_eq!(return_path(None), "Return-Path: <>\r\n");
         let sender = Address::parse("\"a b\"@x.org").unwrap();
-        assert_eq!(
-            return_path(Some(&sender)),
-            "Return-Path: <\"a b\"@x.org>\r\n"
-        );
+        assert_eq!(return_path(Some(&sender)), "Return-Path: <\"a b\"@x.org>\r\n");
     }
 
     #[test]

@@ -19,32 +19,21 @@ pub struct EnhancedCode {
 impl EnhancedCode {
     /// Puts the three numbers together.
     pub const fn new(class: u8, subject: u16, detail: u16) -> EnhancedCode {
-        EnhancedCode {
-            class,
-            subject,
-            detail,
-        }
+        EnhancedCode { class, subject, detail }
     }
 
     /// Parses `class "." subject "." detail` (RFC 3463 section 2).
     pub fn parse(text: &str) -> Option<EnhancedCode> {
         let mut numbers = text.split('.');
         let class = numbers.next()?;
-        let (subject, detail) = (
-            short_number(numbers.next()?)?,
-            short_number(numbers.next()?)?,
-        );
+        let (subject, detail) = (short_number(numbers.next()?)?, short_number(numbers.next()?)?);
         let class = match class {
             "2" => 2,
             "4" => 4,
             "5" => 5,
             _ => return None,
         };
-        numbers.next().is_none().then_some(EnhancedCode {
-            class,
-            subject,
-            detail,
-        })
+        numbers.next().is_none().then_some(EnhancedCode { class, subject, detail })
     }
 }
 
@@ -70,20 +59,12 @@ pub struct Reply {
 impl Reply {
     /// A reply with an enhanced code; `code` is three digits, lines of `text` are separated by `\n`.
     pub fn new(code: u16, enhanced: EnhancedCode, text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply {
-            code,
-            enhanced: Some(enhanced),
-            text: text.into(),
-        }
+        Reply { code, enhanced: Some(enhanced), text: text.into() }
     }
 
     /// A reply without an enhanced code, as greeting, EHLO and 3xx replies are (RFC 2034 section 4).
     pub fn plain(code: u16, text: impl Into<Cow<'static, str>>) -> Reply {
-        Reply {
-            code,
-            enhanced: None,
-            text: text.into(),
-        }
+        Reply { code, enhanced: None, text: text.into() }
     }
 
     /// The reply of a part that cannot decide now: 451 4.3.0.
@@ -140,11 +121,7 @@ impl Reply {
 fn push_text(line: &str, output: &mut Vec<u8>) {
     let mut room = REPLY_TEXT_BYTES_MAX;
     for character in line.chars() {
-        let character = if character.is_control() {
-            '?'
-        } else {
-            character
-        };
+        let character = if character.is_control() { '?' } else { character };
         let Some(rest) = room.checked_sub(character.len_utf8()) else {
             return;
         };
@@ -176,10 +153,7 @@ mod tests {
     #[test]
     fn every_line_carries_both_codes() {
         let reply = Reply::new(550, EnhancedCode::new(5, 1, 1), "No such user\nhere");
-        assert_eq!(
-            encoded(&reply),
-            "550-5.1.1 No such user\r\n550 5.1.1 here\r\n"
-        );
+        assert_eq!(encoded(&reply), "550-5.1.1 No such user\r\n550 5.1.1 here\r\n");
     }
 
     #[test]
@@ -191,13 +165,8 @@ mod tests {
 
     #[test]
     fn enhanced_codes_parse_strictly() {
-        assert_eq!(
-            EnhancedCode::parse("5.1.10"),
-            Some(EnhancedCode::new(5, 1, 10))
-        );
-        for bad in [
-            "", "5", "5.1", "3.1.1", "5.1.1.1", "5.1.1000", "5.+1.1", "5..1", "55.1.1",
-        ] {
+        assert_eq!(EnhancedCode::parse("5.1.10"), Some(EnhancedCode::new(5, 1, 10)));
+        for bad in ["", "5", "5.1", "3.1.1", "5.1.1.1", "5.1.1000", "5.+1.1", "5..1", "55.1.1"] {
             assert_eq!(EnhancedCode::parse(bad), None, "{bad}");
         }
     }

@@ -17,11 +17,7 @@ pub fn missing_fields(facts: &HeaderFacts, time: i64, unique: &str, hostname: &s
         fields.push_str(&format!("Message-ID: <{unique}@{hostname}>\r\n"));
     }
     // A field cannot follow a line that has no end.
-    if facts.line_open && !fields.is_empty() {
-        format!("\r\n{fields}")
-    } else {
-        fields
-    }
+    if facts.line_open && !fields.is_empty() { format!("\r\n{fields}") } else { fields }
 }
 
 #[cfg(test)]
@@ -31,23 +27,10 @@ mod tests {
     #[test]
     fn only_what_is_missing_is_added() {
         let both = "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nMessage-ID: <u.1@mx.org>\r\n";
-        assert_eq!(
-            missing_fields(&HeaderFacts::default(), 0, "u.1", "mx.org"),
-            both
-        );
-        let complete = HeaderFacts {
-            has_date: true,
-            message_id: Some("<a@b>".into()),
-            ..HeaderFacts::default()
-        };
+        assert_eq!(missing_fields(&HeaderFacts::default(), 0, "u.1", "mx.org"), both);
+        let complete = HeaderFacts { has_date: true, message_id: Some("<a@b>".into()), ..HeaderFacts::default() };
         assert_eq!(missing_fields(&complete, 0, "u.1", "mx.org"), "");
-        let open = HeaderFacts {
-            line_open: true,
-            ..HeaderFacts::default()
-        };
-        assert_eq!(
-            missing_fields(&open, 0, "u.1", "mx.org"),
-            format!("\r\n{both}")
-        );
+        let open = HeaderFacts { line_open: true, ..HeaderFacts::default() };
+        assert_eq!(missing_fields(&open, 0, "u.1", "mx.org"), format!("\r\n{both}"));
     }
 }

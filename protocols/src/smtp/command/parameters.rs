@@ -9,12 +9,10 @@ use crate::limits::smtp::{ENVELOPE_ID_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX};
 /// esmtp-param = esmtp-keyword ["=" esmtp-value]                  ; RFC 5321 section 4.1.2
 /// ```
 fn words(text: &str) -> impl Iterator<Item = (String, Option<&str>)> {
-    text.split(' ')
-        .filter(|word| !word.is_empty())
-        .map(|word| match word.split_once('=') {
-            Some((keyword, value)) => (keyword.to_ascii_uppercase(), Some(value)),
-            None => (word.to_ascii_uppercase(), None),
-        })
+    text.split(' ').filter(|word| !word.is_empty()).map(|word| match word.split_once('=') {
+        Some((keyword, value)) => (keyword.to_ascii_uppercase(), Some(value)),
+        None => (word.to_ascii_uppercase(), None),
+    })
 }
 
 /// Fills in what the parameters of MAIL say.
@@ -50,9 +48,7 @@ pub(super) fn recipient(text: &str) -> Result<(Option<Notify>, Option<OriginalRe
     for (keyword, value) in words(text) {
         match (keyword.as_str(), value) {
             ("NOTIFY", Some(value)) if wanted.is_none() => wanted = Some(notify(value)?),
-            ("ORCPT", Some(value)) if original.is_none() => {
-                original = Some(original_recipient(value)?)
-            }
+            ("ORCPT", Some(value)) if original.is_none() => original = Some(original_recipient(value)?),
             ("NOTIFY" | "ORCPT", _) => {
                 return Err(bad("A parameter is given twice or without value"));
             }
@@ -99,9 +95,7 @@ fn envelope_id(value: &str) -> Result<String, Reply> {
         return Err(bad("ENVID is empty or too long"));
     }
     // RFC 3461 section 4.4: decoded, it is printable ASCII.
-    xtext::decode(value)
-        .filter(|id| id.is_ascii())
-        .ok_or_else(|| bad("ENVID is not xtext"))
+    xtext::decode(value).filter(|id| id.is_ascii()).ok_or_else(|| bad("ENVID is not xtext"))
 }
 
 /// ```abnf
@@ -144,13 +138,8 @@ fn original_recipient(value: &str) -> Result<OriginalRecipient, Reply> {
     } else {
         xtext::decode(encoded)
     };
-    let address = address
-        .filter(|address| !address.is_empty())
-        .ok_or_else(fault)?;
-    Ok(OriginalRecipient {
-        address_type,
-        address,
-    })
+    let address = address.filter(|address| !address.is_empty()).ok_or_else(fault)?;
+    Ok(OriginalRecipient { address_type, address })
 }
 
 #[cfg(test)]
@@ -166,21 +155,10 @@ mod tests {
         assert_eq!(mail.ret, Some(Return::Headers));
         assert_eq!(mail.envelope_id.as_deref(), Some("a+b"));
         assert!(mail.smtputf8);
-        let (notify, original) =
-            recipient(" NOTIFY=success,DELAY ORCPT=utf-8;j\\x{F6}rg@x.org").unwrap();
-        assert_eq!(
-            notify,
-            Some(Notify {
-                success: true,
-                delay: true,
-                failure: false
-            })
-        );
+        let (notify, original) = recipient(" NOTIFY=success,DELAY ORCPT=utf-8;j\\x{F6}rg@x.org").unwrap();
+        assert_eq!(notify, Some(Notify { success: true, delay: true, failure: false }));
         let original = original.unwrap();
-        assert_eq!(
-            (original.address_type.as_str(), original.address.as_str()),
-            ("utf-8", "jörg@x.org")
-        );
+        assert_eq!((original.address_type.as_str(), original.address.as_str()), ("utf-8", "jörg@x.org"));
     }
 
     #[test]
@@ -195,11 +173,7 @@ mod tests {
             (" RET=SOME", 501),
             (" X=Y", 555),
         ] {
-            assert_eq!(
-                mail(text, Mail::default()).unwrap_err().code(),
-                code,
-                "{text}"
-            );
+            assert_eq!(mail(text, Mail::default()).unwrap_err().code(), code, "{text}");
         }
         for (text, code) in [
             (" NOTIFY=NEVER,SUCCESS", 501),

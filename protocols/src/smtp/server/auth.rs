@@ -1,10 +1,9 @@
 //! AUTH in the server machine (RFC 4954): carries SASL messages between the client and the exchange in [`crate::sasl`].
 
+use super::super::input::Line;
 use super::super::reply::{EnhancedCode, Reply};
-use super::input::Line;
 use super::{
-    Event, Fact, Mode, NotAwaited, PasswordVerdict, ScramVerdict, Server, Service, Step,
-    Transaction, Waiting,
+    Event, Fact, Mode, NotAwaited, PasswordVerdict, ScramVerdict, Server, Service, Step, Transaction, Waiting,
 };
 use crate::limits::smtp::AUTH_LINE_BYTES_MAX;
 use crate::sasl::{self, Mechanism, wire};
@@ -63,11 +62,7 @@ impl Server {
             let text = "Mechanism not supported";
             return self.fault(&Reply::new(504, EnhancedCode::new(5, 5, 4), text));
         };
-        if !self
-            .config
-            .mechanisms(self.tls().is_some())
-            .any(|offered| offered == mechanism)
-        {
+        if !self.config.mechanisms(self.tls().is_some()).any(|offered| offered == mechanism) {
             // RFC 4954 section 6: the mechanism needs a protected connection.
             let text = "Encryption required for this mechanism";
             return self.fault(&Reply::new(538, EnhancedCode::new(5, 7, 11), text));
@@ -86,11 +81,7 @@ impl Server {
     fn auth_refusal(&self) -> Option<Reply> {
         let sequence = |text| Some(Reply::new(503, EnhancedCode::new(5, 5, 1), text));
         if self.config.service != Service::Submission || self.config.auth.is_none() {
-            return Some(Reply::new(
-                502,
-                EnhancedCode::new(5, 5, 1),
-                "AUTH is not offered here",
-            ));
+            return Some(Reply::new(502, EnhancedCode::new(5, 5, 1), "AUTH is not offered here"));
         }
         if !self.session.extended {
             return sequence("EHLO first");
@@ -115,11 +106,7 @@ impl Server {
             }
             Line::BareLineEnd(length) => {
                 self.input.consume(length);
-                self.fault(&Reply::new(
-                    500,
-                    EnhancedCode::new(5, 5, 2),
-                    "Lines end with CRLF",
-                ));
+                self.fault(&Reply::new(500, EnhancedCode::new(5, 5, 2), "Lines end with CRLF"));
                 return Step::Again;
             }
             Line::Complete(length) => length,
@@ -130,11 +117,7 @@ impl Server {
         self.input.consume(length);
         match message {
             _ if cancelled => {
-                self.fault(&Reply::new(
-                    501,
-                    EnhancedCode::new(5, 7, 0),
-                    "Authentication cancelled",
-                ));
+                self.fault(&Reply::new(501, EnhancedCode::new(5, 7, 0), "Authentication cancelled"));
             }
             Ok(message) => {
                 let step = exchange.respond(&message);
@@ -152,39 +135,20 @@ impl Server {
                 self.mode = Mode::Sasl(exchange);
             }
             // Acting for somebody else is not offered (RFC 4954 section 6: 535).
-            sasl::Step::CheckPassword {
-                authzid: Some(_), ..
-            }
-            | sasl::Step::Done {
-                authzid: Some(_), ..
-            } => {
+            sasl::Step::CheckPassword { authzid: Some(_), .. } | sasl::Step::Done { authzid: Some(_), .. } => {
                 self.sasl_failed(sasl::Failure::BadCredentials);
             }
-            sasl::Step::CheckPassword {
-                authzid: None,
-                username,
-                password,
-            } => {
+            sasl::Step::CheckPassword { authzid: None, username, password } => {
                 self.mode = Mode::Waiting(Waiting::Password(exchange));
-                self.events
-                    .push_back(Event::CheckPassword { username, password });
+                self.events.push_back(Event::CheckPassword { username, password });
             }
             sasl::Step::NeedScram { username } => {
                 self.mode = Mode::Waiting(Waiting::Scram(exchange));
                 self.events.push_back(Event::NeedScram { username });
             }
-            sasl::Step::Done {
-                authzid: None,
-                username,
-            } => {
-                self.reply(&Reply::new(
-                    235,
-                    EnhancedCode::new(2, 7, 0),
-                    "Authentication successful",
-                ));
-                self.fact(Fact::Authenticated {
-                    username: username.clone(),
-                });
+            sasl::Step::Done { authzid: None, username } => {
+                self.reply(&Reply::new(235, EnhancedCode::new(2, 7, 0), "Authentication successful"));
+                self.fact(Fact::Authenticated { username: username.clone() });
                 self.session.authenticated = Some(username);
                 self.session.idle_commands = 0;
             }
@@ -196,17 +160,9 @@ impl Server {
         self.fact(Fact::AuthenticationFailed(failure));
         let reply = match failure {
             sasl::Failure::Malformed | sasl::Failure::TooLong | sasl::Failure::OutOfOrder => {
-                Reply::new(
-                    501,
-                    EnhancedCode::new(5, 5, 2),
-                    "Authentication data is not valid",
-                )
+                Reply::new(501, EnhancedCode::new(5, 5, 2), "Authentication data is not valid")
             }
-            _ => Reply::new(
-                535,
-                EnhancedCode::new(5, 7, 8),
-                "Authentication credentials invalid",
-            ),
+            _ => Reply::new(535, EnhancedCode::new(5, 7, 8), "Authentication credentials invalid"),
         };
         self.reply(&reply);
         self.count_auth_failure();

@@ -2,29 +2,19 @@
 
 use super::super::command::{self, Command, CommandError, Hello, RecipientArguments};
 use super::super::envelope::{Body, Envelope, Mail, Recipient};
+use super::super::input::Line;
 use super::super::reply::{EnhancedCode, Reply};
 use super::content::Content;
 use super::event::{Abort, CloseReason, Event, Fact, Verdict};
-use super::input::Line;
 use super::{ChunkSize, Mode, Server, Service, Step, Tls, Transaction, Waiting};
 use crate::address::Address;
-use crate::limits::smtp::{
-    AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, DISCARD_BYTES_MAX, RECIPIENTS_MAX,
-};
+use crate::limits::smtp::{AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, DISCARD_BYTES_MAX, RECIPIENTS_MAX};
 
 impl Server {
     /// Takes one command line, if it is complete.
     pub(super) fn read_command(&mut self) -> Step {
-        let is_auth = self
-            .input
-            .pending()
-            .get(..5)
-            .is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
-        let bytes_max = if is_auth {
-            AUTH_LINE_BYTES_MAX
-        } else {
-            COMMAND_LINE_BYTES_MAX
-        };
+        let is_auth = self.input.pending().get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
+        let bytes_max = if is_auth { AUTH_LINE_BYTES_MAX } else { COMMAND_LINE_BYTES_MAX };
         match self.input.line(bytes_max) {
             Line::Partial => {
                 self.input.release();
@@ -37,11 +27,7 @@ impl Server {
             Line::BareLineEnd(length) => {
                 self.input.consume(length);
                 // RFC 5321 section 2.3.8: LF alone ends no line.
-                self.fault(&Reply::new(
-                    500,
-                    EnhancedCode::new(5, 5, 2),
-                    "Lines end with CRLF",
-                ));
+                self.fault(&Reply::new(500, EnhancedCode::new(5, 5, 2), "Lines end with CRLF"));
             }
             Line::Complete(length) => {
                 let line = self.input.pending().get(..length - 2).unwrap_or_default();
@@ -88,11 +74,7 @@ impl Server {
                 self.close_with(&reply, CloseReason::Quit);
             }
             Command::Expand => {
-                self.fault(&Reply::new(
-                    502,
-                    EnhancedCode::new(5, 5, 1),
-                    "EXPN is not offered",
-                ));
+                self.fault(&Reply::new(502, EnhancedCode::new(5, 5, 1), "EXPN is not offered"));
             }
             Command::Reset => {
                 self.reset_transaction();
@@ -101,11 +83,7 @@ impl Server {
             Command::Noop => self.idle_reply(250, EnhancedCode::new(2, 0, 0), "Ok"),
             // RFC 5321 section 3.5.3: 252 tells nothing about who exists.
             Command::Verify => {
-                self.idle_reply(
-                    252,
-                    EnhancedCode::new(2, 5, 2),
-                    "Send mail and it will be tried",
-                );
+                self.idle_reply(252, EnhancedCode::new(2, 5, 2), "Send mail and it will be tried");
             }
             Command::Help => self.idle_reply(214, EnhancedCode::new(2, 0, 0), "See RFC 5321"),
         }
@@ -121,9 +99,7 @@ impl Server {
     }
 
     pub(super) fn reset_transaction(&mut self) {
-        if let Transaction::Chunks(content) =
-            std::mem::replace(&mut self.transaction, Transaction::None)
-        {
+        if let Transaction::Chunks(content) = std::mem::replace(&mut self.transaction, Transaction::None) {
             content.give_up(Abort::Reset, &mut self.events);
         }
     }
@@ -132,21 +108,13 @@ impl Server {
     fn hello(&mut self, kind: Hello, name: String) {
         let lmtp = self.config.service == Service::Lmtp;
         if lmtp != (kind == Hello::Lhlo) {
-            let text = if lmtp {
-                "This is LMTP, say LHLO"
-            } else {
-                "This is SMTP, say EHLO"
-            };
+            let text = if lmtp { "This is LMTP, say LHLO" } else { "This is SMTP, say EHLO" };
             return self.fault(&Reply::new(500, EnhancedCode::new(5, 5, 1), text));
         }
         self.reset_transaction();
         self.session.helo = Some(name);
         self.session.extended = kind != Hello::Helo;
-        let text = if self.session.extended {
-            self.extensions()
-        } else {
-            self.config.hostname.clone()
-        };
+        let text = if self.session.extended { self.extensions() } else { self.config.hostname.clone() };
         self.reply(&Reply::plain(250, text));
         self.count_idle_command();
     }
@@ -166,11 +134,7 @@ impl Server {
         if self.config.tls == Tls::Offered {
             lines.push("STARTTLS".to_owned());
         }
-        let names: Vec<&str> = self
-            .config
-            .mechanisms(self.tls().is_some())
-            .map(|mechanism| mechanism.name())
-            .collect();
+        let names: Vec<&str> = self.config.mechanisms(self.tls().is_some()).map(|mechanism| mechanism.name()).collect();
         if !names.is_empty() && self.session.authenticated.is_none() {
             lines.push(format!("AUTH {}", names.join(" ")));
         }
@@ -191,14 +155,10 @@ impl Server {
             return self.fault(&Reply::new(530, EnhancedCode::new(5, 7, 0), text));
         }
         // RFC 1870 section 6.1.
-        if mail
-            .size
-            .is_some_and(|size| size > self.config.message_bytes_max)
-        {
+        if mail.size.is_some_and(|size| size > self.config.message_bytes_max) {
             return self.reply(&too_big());
         }
-        self.events
-            .push_back(Event::CheckMail(Box::new(mail.clone())));
+        self.events.push_back(Event::CheckMail(Box::new(mail.clone())));
         self.mode = Mode::Waiting(Waiting::Mail(Box::new(mail)));
     }
 
@@ -225,22 +185,14 @@ impl Server {
         };
         // RFC 5321 section 4.5.3.1.10: the client sends the rest in another transaction.
         if envelope.recipients.len() >= RECIPIENTS_MAX {
-            return self.reply(&Reply::new(
-                452,
-                EnhancedCode::new(4, 5, 3),
-                "Too many recipients",
-            ));
+            return self.reply(&Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients"));
         }
         let smtputf8 = envelope.mail.smtputf8;
         let recipient = match arguments {
             RecipientArguments::Mailbox(recipient) => recipient,
             RecipientArguments::Postmaster { notify, original } => {
                 match Address::from_parts("postmaster", &self.config.hostname) {
-                    Ok(address) => Recipient {
-                        address,
-                        notify,
-                        original,
-                    },
+                    Ok(address) => Recipient { address, notify, original },
                     Err(_) => {
                         let text = "The address has no domain";
                         return self.fault(&Reply::new(501, EnhancedCode::new(5, 1, 3), text));
@@ -251,17 +203,14 @@ impl Server {
         if !smtputf8 && !recipient.address.is_ascii() {
             return self.fault(&command::needs_smtputf8());
         }
-        self.events
-            .push_back(Event::CheckRecipient(Box::new(recipient.clone())));
+        self.events.push_back(Event::CheckRecipient(Box::new(recipient.clone())));
         self.mode = Mode::Waiting(Waiting::Recipient(Box::new(recipient)));
     }
 
     pub(super) fn recipient_decided(&mut self, recipient: Recipient, verdict: Verdict) {
         let text = match verdict {
             Verdict::Refuse(reply) => {
-                self.fact(Fact::RecipientRefused {
-                    reply: reply.clone(),
-                });
+                self.fact(Fact::RecipientRefused { reply: reply.clone() });
                 let permanent = reply.is_permanent();
                 self.refuse(reply);
                 if permanent {
@@ -301,12 +250,7 @@ impl Server {
 
     /// RFC 3030 section 2: whatever is wrong, the octets that follow belong to the chunk and are read.
     fn bdat(&mut self, size: ChunkSize) {
-        if size.bytes
-            > self
-                .config
-                .message_bytes_max
-                .saturating_add(DISCARD_BYTES_MAX)
-        {
+        if size.bytes > self.config.message_bytes_max.saturating_add(DISCARD_BYTES_MAX) {
             return self.close_with(&too_big(), CloseReason::OutOfStep);
         }
         match std::mem::replace(&mut self.transaction, Transaction::None) {
@@ -324,11 +268,7 @@ impl Server {
 
     fn start_message(&mut self, envelope: Box<Envelope>, chunk: Option<ChunkSize>) {
         let checked_lines = chunk.is_some() && envelope.mail.body != Body::Binary;
-        let content = Content::new(
-            envelope.recipients.len(),
-            self.config.message_bytes_max,
-            checked_lines,
-        );
+        let content = Content::new(envelope.recipients.len(), self.config.message_bytes_max, checked_lines);
         self.events.push_back(Event::DataStart(envelope));
         self.mode = Mode::Waiting(Waiting::DataStart(Box::new(content), chunk));
     }
@@ -337,20 +277,12 @@ impl Server {
     fn start_tls(&mut self) {
         match self.config.tls {
             Tls::Absent => {
-                self.fault(&Reply::new(
-                    502,
-                    EnhancedCode::new(5, 5, 1),
-                    "STARTTLS is not offered",
-                ));
+                self.fault(&Reply::new(502, EnhancedCode::new(5, 5, 1), "STARTTLS is not offered"));
             }
             Tls::Active(_) => self.out_of_sequence("TLS is active"),
             Tls::Offered => {
                 self.reset_transaction();
-                self.reply(&Reply::new(
-                    220,
-                    EnhancedCode::new(2, 0, 0),
-                    "Ready to start TLS",
-                ));
+                self.reply(&Reply::new(220, EnhancedCode::new(2, 0, 0), "Ready to start TLS"));
                 let write = self.take_output();
                 self.events.push_back(write);
                 // RFC 3207 section 6: what came in the plain behind the command must not count as said under TLS.

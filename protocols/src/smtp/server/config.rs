@@ -42,11 +42,7 @@ pub struct AuthMaterial {
 impl AuthMaterial {
     /// With the default iteration count.
     pub fn new(session_random: [u8; 32], fake_salt_key: [u8; 32]) -> AuthMaterial {
-        AuthMaterial {
-            session_random,
-            fake_salt_key,
-            iterations: SCRAM_ITERATIONS,
-        }
+        AuthMaterial { session_random, fake_salt_key, iterations: SCRAM_ITERATIONS }
     }
 
     /// The material of exchange number `exchange` of this session; each has its own nonce.
@@ -91,8 +87,6 @@ impl Config {
     pub(super) fn mechanisms(&self, tls_active: bool) -> impl Iterator<Item = Mechanism> {
         let offered = self.service == Service::Submission && self.auth.is_some();
         let safe = tls_active || self.peer_is_loopback;
-        Mechanism::ALL
-            .into_iter()
-            .filter(move |mechanism| offered && (safe || !mechanism.reveals_password()))
+        Mechanism::ALL.into_iter().filter(move |mechanism| offered && (safe || !mechanism.reveals_password()))
     }
 }

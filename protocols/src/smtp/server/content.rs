@@ -68,11 +68,7 @@ impl Content {
 
     /// Content that is only read to stay in step.
     pub(super) fn unwanted(refusal: Reply) -> Content {
-        Content {
-            refusal: Some(refusal),
-            peek: None,
-            ..Content::new(0, u64::MAX, false)
-        }
+        Content { refusal: Some(refusal), peek: None, ..Content::new(0, u64::MAX, false) }
     }
 
     /// Tells the driver that nothing more comes, unless it knows.
@@ -130,20 +126,13 @@ impl Content {
 
     /// What the whole message, or a chunk of it, is to be refused with.
     fn refusal(&self) -> Option<Reply> {
-        self.refusal
-            .clone()
-            .or_else(|| self.fault().map(fault_reply))
+        self.refusal.clone().or_else(|| self.fault().map(fault_reply))
     }
 
     /// Whether so much was thrown away that the connection is not worth keeping.
     fn is_flood(&self) -> bool {
-        let bound = if self.refusal.is_some() {
-            0
-        } else {
-            self.bytes_max
-        };
-        (self.aborted || self.refusal.is_some())
-            && self.bytes > bound.saturating_add(DISCARD_BYTES_MAX)
+        let bound = if self.refusal.is_some() { 0 } else { self.bytes_max };
+        (self.aborted || self.refusal.is_some()) && self.bytes > bound.saturating_add(DISCARD_BYTES_MAX)
     }
 
     /// The last byte is here.
@@ -174,67 +163,34 @@ fn push_chunk(bytes: Bytes, events: &mut VecDeque<Event>) {
 
 fn fault_reply(fault: Abort) -> Reply {
     let (code, enhanced, text) = match fault {
-        Abort::BareLineEnd => (
-            554,
-            EnhancedCode::new(5, 5, 2),
-            "Bare CR or LF in the message",
-        ),
-        Abort::LineTooLong => (
-            554,
-            EnhancedCode::new(5, 6, 0),
-            "A line of the message is too long",
-        ),
+        Abort::BareLineEnd => (554, EnhancedCode::new(5, 5, 2), "Bare CR or LF in the message"),
+        Abort::LineTooLong => (554, EnhancedCode::new(5, 6, 0), "A line of the message is too long"),
         Abort::TooBig => (552, EnhancedCode::new(5, 3, 4), "Message too big"),
-        Abort::HeaderTooBig => (
-            554,
-            EnhancedCode::new(5, 6, 0),
-            "The header of the message is too big",
-        ),
-        Abort::Loop => (
-            554,
-            EnhancedCode::new(5, 4, 6),
-            "Too many hops, the message loops",
-        ),
+        Abort::HeaderTooBig => (554, EnhancedCode::new(5, 6, 0), "The header of the message is too big"),
+        Abort::Loop => (554, EnhancedCode::new(5, 4, 6), "Too many hops, the message loops"),
         Abort::Reset | Abort::SessionEnd => (451, EnhancedCode::new(4, 3, 0), "Message given up"),
     };
     Reply::new(code, enhanced, text)
 }
 
 impl Server {
-    pub(super) fn start_decided(
-        &mut self,
-        mut content: Box<Content>,
-        chunk: Option<ChunkSize>,
-        verdict: Verdict,
-    ) {
+    pub(super) fn start_decided(&mut self, mut content: Box<Content>, chunk: Option<ChunkSize>, verdict: Verdict) {
         match (verdict, chunk) {
             (Verdict::Refuse(reply), None) => self.refuse(reply),
             (Verdict::Refuse(reply), Some(size)) => {
                 content.refusal = Some(reply);
                 self.begin_chunk(content, size);
             }
-            (Verdict::Accept | Verdict::AcceptWith(_), Some(size)) => {
-                self.begin_chunk(content, size)
-            }
+            (Verdict::Accept | Verdict::AcceptWith(_), Some(size)) => self.begin_chunk(content, size),
             (Verdict::Accept | Verdict::AcceptWith(_), None) => {
-                self.reply(&Reply::plain(
-                    354,
-                    "Start mail input; end with <CRLF>.<CRLF>",
-                ));
-                self.mode = Mode::Data(Box::new(Data {
-                    content,
-                    decoder: DotDecoder::new(),
-                }));
+                self.reply(&Reply::plain(354, "Start mail input; end with <CRLF>.<CRLF>"));
+                self.mode = Mode::Data(Box::new(Data { content, decoder: DotDecoder::new() }));
             }
         }
     }
 
     pub(super) fn begin_chunk(&mut self, content: Box<Content>, size: ChunkSize) {
-        self.mode = Mode::Bdat(Box::new(Chunk {
-            content,
-            size,
-            remaining: size.bytes,
-        }));
+        self.mode = Mode::Bdat(Box::new(Chunk { content, size, remaining: size.bytes }));
     }
 
     /// Decodes what is buffered of DATA.
@@ -243,8 +199,7 @@ impl Server {
         let mut decoded = Vec::with_capacity(pending.len());
         let progress = data.decoder.decode(pending, &mut decoded);
         self.input.consume(progress.consumed);
-        data.content
-            .take(decoded, data.decoder.faults(), &mut self.events);
+        data.content.take(decoded, data.decoder.faults(), &mut self.events);
         if progress.ended {
             self.content_complete(*data.content);
         } else if data.content.is_flood() {
@@ -264,8 +219,7 @@ impl Server {
             return Step::Again;
         }
         let pending = self.input.pending();
-        let length =
-            usize::try_from(chunk.remaining).map_or(pending.len(), |left| left.min(pending.len()));
+        let length = usize::try_from(chunk.remaining).map_or(pending.len(), |left| left.min(pending.len()));
         if length == 0 {
             return self.starve(Mode::Bdat(chunk));
         }
@@ -276,11 +230,7 @@ impl Server {
         if let Some(checker) = &mut content.checker {
             checker.check(&bytes);
         }
-        let lines = content
-            .checker
-            .as_ref()
-            .map(|checker| checker.faults(false))
-            .unwrap_or_default();
+        let lines = content.checker.as_ref().map(|checker| checker.faults(false)).unwrap_or_default();
         content.take(bytes, lines, &mut self.events);
         if content.is_flood() {
             self.end_flood(&chunk.content);
@@ -291,9 +241,7 @@ impl Server {
     }
 
     fn end_flood(&mut self, content: &Content) {
-        let reply = content
-            .refusal()
-            .unwrap_or_else(|| fault_reply(Abort::TooBig));
+        let reply = content.refusal().unwrap_or_else(|| fault_reply(Abort::TooBig));
         self.close_with(&reply, CloseReason::OutOfStep);
     }
 
@@ -318,12 +266,8 @@ impl Server {
         match content.refusal() {
             Some(reply) => self.refuse_content(reply, content.recipients),
             None => {
-                self.events.push_back(Event::DataEnd {
-                    bytes: content.bytes,
-                });
-                self.mode = Mode::Waiting(Waiting::DataEnd {
-                    recipients: content.recipients,
-                });
+                self.events.push_back(Event::DataEnd { bytes: content.bytes });
+                self.mode = Mode::Waiting(Waiting::DataEnd { recipients: content.recipients });
             }
         }
     }
@@ -335,26 +279,15 @@ impl Server {
                 self.reply(&reply);
             }
         }
-        if reply.code() == 503 {
-            self.fault(&reply)
-        } else {
-            self.refuse(reply)
-        }
+        if reply.code() == 503 { self.fault(&reply) } else { self.refuse(reply) }
     }
 
     /// Replies with what the driver decided on the whole message.
     pub(super) fn message_decided(&mut self, recipients: usize, verdicts: Vec<Verdict>) {
         self.session.idle_commands = 0;
-        let replies = if self.config.service == Service::Lmtp {
-            recipients
-        } else {
-            1
-        };
+        let replies = if self.config.service == Service::Lmtp { recipients } else { 1 };
         let missing = || Verdict::Refuse(Reply::try_later("No result for this recipient"));
-        let verdicts = verdicts
-            .into_iter()
-            .chain(std::iter::repeat_with(missing))
-            .take(replies);
+        let verdicts = verdicts.into_iter().chain(std::iter::repeat_with(missing)).take(replies);
         for verdict in verdicts {
             let text = match verdict {
                 Verdict::Accept => "Ok".into(),

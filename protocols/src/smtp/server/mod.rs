@@ -10,21 +10,16 @@ mod commands;
 mod config;
 mod content;
 mod event;
-mod input;
 
 pub use config::{AuthMaterial, Config, Service, Tls};
-pub use event::{
-    Abort, CloseReason, Event, Fact, NotAwaited, PasswordVerdict, ScramVerdict, Verdict,
-};
+pub use event::{Abort, CloseReason, Event, Fact, NotAwaited, PasswordVerdict, ScramVerdict, Verdict};
 
 use super::envelope::{Envelope, Mail, Recipient, TlsInfo, Transport};
+use super::input::Input;
 use super::reply::{EnhancedCode, Reply};
-use crate::limits::smtp::{
-    AUTH_FAILURES_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_BYTES_MAX, REFUSED_RECIPIENTS_MAX,
-};
+use crate::limits::smtp::{AUTH_FAILURES_MAX, ERRORS_MAX, IDLE_COMMANDS_MAX, OUTPUT_BYTES_MAX, REFUSED_RECIPIENTS_MAX};
 use crate::sasl;
 use content::{Chunk, Content};
-use input::Input;
 use std::collections::VecDeque;
 
 /// One session with one client.
@@ -112,11 +107,7 @@ enum Step {
 impl Server {
     /// Begins a session; the greeting is the first event.
     pub fn new(config: Config) -> Server {
-        let protocol = if config.service == Service::Lmtp {
-            "LMTP"
-        } else {
-            "ESMTP"
-        };
+        let protocol = if config.service == Service::Lmtp { "LMTP" } else { "ESMTP" };
         let greeting = Reply::plain(220, format!("{} {protocol} ready", config.hostname));
         let mut server = Server {
             config,
@@ -187,11 +178,7 @@ impl Server {
     /// for the driver.
     pub fn timeout(&mut self) {
         if !matches!(self.mode, Mode::Waiting(_) | Mode::Closed) {
-            let reply = Reply::new(
-                421,
-                EnhancedCode::new(4, 4, 2),
-                "Timeout, closing connection",
-            );
+            let reply = Reply::new(421, EnhancedCode::new(4, 4, 2), "Timeout, closing connection");
             self.close_with(&reply, CloseReason::Timeout);
         }
     }
@@ -207,20 +194,8 @@ impl Server {
         self.config.tls = Tls::Active(info);
         self.input.clear();
         self.transaction = Transaction::None;
-        let Session {
-            errors,
-            refused_recipients,
-            auth_exchanges,
-            auth_failures,
-            ..
-        } = self.session;
-        self.session = Session {
-            errors,
-            refused_recipients,
-            auth_exchanges,
-            auth_failures,
-            ..Session::default()
-        };
+        let Session { errors, refused_recipients, auth_exchanges, auth_failures, .. } = self.session;
+        self.session = Session { errors, refused_recipients, auth_exchanges, auth_failures, ..Session::default() };
         self.mode = Mode::Commands;
         Ok(())
     }
@@ -337,11 +312,7 @@ impl Server {
     }
 
     fn stop(&mut self) -> Step {
-        let reply = Reply::new(
-            421,
-            EnhancedCode::new(4, 3, 2),
-            "Service shutting down, try again",
-        );
+        let reply = Reply::new(421, EnhancedCode::new(4, 3, 2), "Service shutting down, try again");
         self.close_with(&reply, CloseReason::Shutdown);
         Step::Again
     }
@@ -352,11 +323,7 @@ impl Server {
 
     /// Sends a refusal of the driver; a 421 ends the session (RFC 5321 section 3.8).
     fn refuse(&mut self, reply: Reply) {
-        let reply = if reply.is_positive() {
-            Reply::try_later("Try again later")
-        } else {
-            reply
-        };
+        let reply = if reply.is_positive() { Reply::try_later("Try again later") } else { reply };
         if reply.code() == 421 {
             self.close_with(&reply, CloseReason::Refused);
         } else {
@@ -388,11 +355,7 @@ impl Server {
 
     fn end_when(&mut self, over_bound: bool) {
         if over_bound && !matches!(self.mode, Mode::Closed) {
-            let reply = Reply::new(
-                421,
-                EnhancedCode::new(4, 7, 0),
-                "Too many errors, closing connection",
-            );
+            let reply = Reply::new(421, EnhancedCode::new(4, 7, 0), "Too many errors, closing connection");
             self.close_with(&reply, CloseReason::TooManyErrors);
         }
     }

@@ -5,14 +5,14 @@ use memchr::memchr;
 
 /// Bytes received and not yet understood, at most [`INPUT_BYTES_MAX`].
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub(in crate::smtp) struct Input {
     bytes: Vec<u8>,
     start: usize,
 }
 
 /// What is at the front of the buffer, in terms of command lines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(in crate::smtp) enum Line {
     /// A line of this many bytes with its CRLF.
     Complete(usize),
     /// A line of this many bytes that ends with a bare LF.
@@ -25,29 +25,26 @@ pub(super) enum Line {
 
 impl Input {
     /// Takes what fits and returns how much that was.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
+    pub(in crate::smtp) fn push(&mut self, bytes: &[u8]) -> usize {
         if self.start > 0 {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
-        let taken = bytes
-            .len()
-            .min(INPUT_BYTES_MAX.saturating_sub(self.bytes.len()));
-        self.bytes
-            .extend_from_slice(bytes.get(..taken).unwrap_or_default());
+        let taken = bytes.len().min(INPUT_BYTES_MAX.saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         taken
     }
 
-    pub(super) fn pending(&self) -> &[u8] {
+    pub(in crate::smtp) fn pending(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::smtp) fn is_full(&self) -> bool {
         self.pending().len() >= INPUT_BYTES_MAX
     }
 
     /// Forgets the first `count` pending bytes; frees the memory of a big buffer that became empty.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(in crate::smtp) fn consume(&mut self, count: usize) {
         self.start = self.bytes.len().min(self.start + count);
         if self.start == self.bytes.len() {
             self.bytes.clear();
@@ -56,21 +53,21 @@ impl Input {
     }
 
     /// Forgets everything and returns how much that was.
-    pub(super) fn clear(&mut self) -> usize {
+    pub(in crate::smtp) fn clear(&mut self) -> usize {
         let count = self.pending().len();
         self.consume(count);
         count
     }
 
     /// Gives the memory back while a session waits for its next command.
-    pub(super) fn release(&mut self) {
+    pub(in crate::smtp) fn release(&mut self) {
         if self.pending().is_empty() {
             *self = Input::default();
         }
     }
 
     /// Looks for a command line of at most `bytes_max` bytes. The answer depends on the bytes, not on how they came.
-    pub(super) fn line(&self, bytes_max: usize) -> Line {
+    pub(in crate::smtp) fn line(&self, bytes_max: usize) -> Line {
         let pending = self.pending();
         match memchr(b'\n', pending.get(..bytes_max).unwrap_or(pending)) {
             Some(end) if end > 0 && pending.get(end - 1) == Some(&b'\r') => Line::Complete(end + 1),
