@@ -1,0 +1,32 @@
+//! The handles that drivers and actors are given when `boot` makes them. A bundle, not a service: it has no methods,
+//! and whoever needs one handle takes that handle, not the bundle.
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::services::directory::Directory;
+use crate::services::passwords::Passwords;
+use crate::tls::Tls;
+use cluster::{Clock, Cluster};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What there is to work with. Each handle is cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Agreement, rows and bodies.
+    pub cluster: Cluster,
+    /// Where addresses lead.
+    pub directory: Directory,
+    /// Who may log in.
+    pub passwords: Passwords,
+    /// For STARTTLS.
+    pub tls: Tls,
+    /// This machine's settings.
+    pub config: Arc<Config>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the node stops: background work ends.
+    pub stop: CancellationToken,
+}
