@@ -17,7 +17,7 @@ pub(super) fn visit_text(
     mut visit: impl FnMut(&str) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let mut transfer = Decoder::new(part.transfer_encoding()).or_else(|_| Decoder::new(TransferEncoding::Identity));
-    let mut charset = CharsetDecoder::new(part.charset());
+    let mut charset = CharsetDecoder::new(part.charset().as_deref());
     let mut reader = RangeReader::new(source, part.body.clone());
     let mut content = Vec::new();
     let mut text = String::new();

@@ -1,6 +1,8 @@
 //! Structured MIME field values, `head; name=value; …` (RFC 2045 section 5.1), with continuations and charsets of
 //! RFC 2231 joined the way IMAP clients expect. Works on one unfolded value; charsets are decoded on request only.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::charset;
@@ -24,7 +26,28 @@ impl Parameter {
     /// The value as text: the extended form is decoded, and so are encoded words, which mailers put here though
     /// RFC 2047 section 5 forbids it.
     pub fn decoded(&self) -> String {
-        if self.name.ends_with('*') { decode_extended(&self.value) } else { decode_text(&self.value) }
+        match self.charset_and_octets() {
+            Some((charset, octets)) => charset::decode(charset, &octets),
+            None => decode_text(&self.value),
+        }
+    }
+
+    /// The value as octets without the extended form's percent signs, for values that are ASCII by nature.
+    pub(super) fn plain_octets(&self) -> Cow<'_, [u8]> {
+        self.charset_and_octets().map_or(Cow::Borrowed(&*self.value), |(_, octets)| Cow::Owned(octets))
+    }
+
+    /// `charset'language'percent-encoded` (RFC 2231 section 4) taken apart; `None` when not in the extended form.
+    /// Without the two quotes the charset is unknown.
+    fn charset_and_octets(&self) -> Option<(&[u8], Vec<u8>)> {
+        if !self.name.ends_with('*') {
+            return None;
+        }
+        let mut pieces = self.value.splitn(3, |&octet| octet == b'\'');
+        Some(match (pieces.next(), pieces.next(), pieces.next()) {
+            (Some(charset), Some(_), Some(text)) => (charset, percent_decode(text)),
+            _ => (b"", percent_decode(&self.value)),
+        })
     }
 }
 
@@ -37,7 +60,7 @@ pub(super) fn find_parameter<'a>(parameters: &'a [Parameter], name: &str) -> Opt
 /// Splits an unfolded value into what stands before the first `;` and the parameters behind it.
 pub(super) fn parse_structured(value: &[u8]) -> (&[u8], Vec<Parameter>) {
     let head_end = value.iter().position(|&octet| matches!(octet, b';' | b'(')).unwrap_or(value.len());
-    let (head, rest) = value.split_at(head_end);
+    let (head, rest) = value.split_at(quirk_missing_semicolon(value, head_end));
     let mut cursor = Cursor { rest };
     let mut pieces = Vec::new();
     while pieces.len() < PARAMETERS_MAX {
@@ -47,6 +70,16 @@ pub(super) fn parse_structured(value: &[u8]) -> (&[u8], Vec<Parameter>) {
         }
     }
     (head.trim_ascii(), join_continuations(pieces))
+}
+
+/// `multipart/mixed boundary=x`: a parameter that no semicolon divides from the head, which then ends at the first
+/// white space. Heads themselves have no equals sign.
+fn quirk_missing_semicolon(value: &[u8], head_end: usize) -> usize {
+    let head = &value[..head_end];
+    if !head.contains(&b'=') {
+        return head_end;
+    }
+    head.iter().position(u8::is_ascii_whitespace).unwrap_or(head_end)
 }
 
 /// RFC 2045 section 5.1: any CHAR except SPACE, CTLs and tspecials.
@@ -256,15 +289,6 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// `charset'language'percent-encoded` (RFC 2231 section 4); without the two quotes the charset is unknown.
-fn decode_extended(value: &[u8]) -> String {
-    let mut pieces = value.splitn(3, |&octet| octet == b'\'');
-    match (pieces.next(), pieces.next(), pieces.next()) {
-        (Some(charset), Some(_), Some(text)) => charset::decode(charset, &percent_decode(text)),
-        _ => String::from_utf8_lossy(&percent_decode(value)).into_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +326,15 @@ mod tests {
             parse(r#"a/b;; =x; noname; b "c"=d; e="f" g=h; open="x"#).1,
             pairs(&[("e", "f"), ("g", "h"), ("open", "x")])
         );
+    }
+
+    #[test]
+    fn a_missing_semicolon_behind_the_head_is_forgiven() {
+        assert_eq!(
+            parse("multipart/mixed boundary=\"x\"; a=b"),
+            ("multipart/mixed".into(), pairs(&[("boundary", "x"), ("a", "b")]))
+        );
+        assert_eq!(parse("text=plain").0, "text=plain");
     }
 
     #[test]

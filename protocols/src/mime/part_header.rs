@@ -116,7 +116,9 @@ fn boundary_of(part: &Part) -> Option<Box<[u8]>> {
         return None;
     }
     // RFC 2046 section 5.1.1: white space at the end of a boundary is not part of it.
-    let boundary = find_parameter(&part.parameters, "boundary")?.value.trim_ascii_end();
+    let parameter = find_parameter(&part.parameters, "boundary")?;
+    let boundary = parameter.plain_octets();
+    let boundary = boundary.trim_ascii_end();
     (!boundary.is_empty() && boundary.len() <= BOUNDARY_BYTES_MAX).then(|| boundary.into())
 }
 
@@ -164,6 +166,12 @@ mod tests {
             let part = describe_text(&format!("Content-Type: {value}\r\n"));
             assert_eq!((&*part.media_type, &*part.subtype), ("text", "plain"), "{value:?}");
         }
+    }
+
+    #[test]
+    fn a_boundary_may_be_in_extended_form() {
+        let header = b"Content-Type: multipart/signed; boundary*=us-ascii''a%20b\r\n";
+        assert_eq!(describe(header, DefaultType::TextPlain).1.as_deref(), Some(&b"a b"[..]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The MIME tree of one message as a flat list of parts with absolute offsets. Made by the scanner, stored in the
 //! digest, read by everything else. Holds no content of the message beyond descriptive fields.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -117,9 +118,9 @@ impl Part {
         }
     }
 
-    /// The charset parameter as it stands.
-    pub fn charset(&self) -> Option<&[u8]> {
-        find_parameter(&self.parameters, "charset").map(|parameter| &*parameter.value)
+    /// The charset parameter.
+    pub fn charset(&self) -> Option<Cow<'_, [u8]>> {
+        find_parameter(&self.parameters, "charset").map(Parameter::plain_octets)
     }
 
     /// The decoded file name from Content-Disposition, or from Content-Type's `name`.

@@ -104,7 +104,7 @@ pub fn decoded_size(part: &Part, source: &mut dyn ReadAt) -> io::Result<Result<u
 
 /// Not part of the alphabet (RFC 2045 section 6.8): "must be ignored by decoding software".
 const SKIP: u8 = 0xff;
-/// `=`: ends a run of base64; a new one may follow.
+/// `=`: the end of the data (RFC 2045 section 6.8); lists append plain text behind it.
 const PAD: u8 = 0xfe;
 
 const BASE64_VALUES: [u8; 256] = {
@@ -123,13 +123,14 @@ const BASE64_VALUES: [u8; 256] = {
 struct Base64 {
     bits: u32,
     digits: u8,
+    is_ended: bool,
 }
 
 impl Base64 {
     fn push(&mut self, chunk: &[u8], into: &mut Vec<u8>) {
         into.reserve(chunk.len() / 4 * 3 + 3);
         let mut rest = chunk;
-        while !rest.is_empty() {
+        while !self.is_ended && !rest.is_empty() {
             if self.digits == 0 {
                 rest = decode_quads(rest, into);
             }
@@ -137,7 +138,10 @@ impl Base64 {
             rest = tail;
             match BASE64_VALUES[usize::from(octet)] {
                 SKIP => {}
-                PAD => self.flush(into),
+                PAD => {
+                    self.flush(into);
+                    self.is_ended = true;
+                }
                 value => self.push_digit(value, into),
             }
         }
@@ -152,7 +156,7 @@ impl Base64 {
         }
     }
 
-    /// Ends a run: two digits hold one octet, three hold two, one holds none.
+    /// Passes on what the last digits hold: two digits hold one octet, three hold two, one holds none.
     fn flush(&mut self, into: &mut Vec<u8>) {
         let missing = 4 - u32::from(self.digits);
         let octets = (self.bits << (6 * missing)).to_be_bytes();
@@ -293,7 +297,7 @@ mod tests {
         let decode = |text| decode(TransferEncoding::Base64, text);
         assert_eq!(decode("aGVsbG8gd29ybGQ="), "hello world");
         assert_eq!(decode("aGVs\r\nbG8g d29y!bGQ=\r\n"), "hello world");
-        assert_eq!(decode("aGVsbG8=aGVsbG8="), "hellohello");
+        assert_eq!(decode("aGVsbG8=\r\n___\r\nlist footer"), "hello");
         assert_eq!(decode("aGVsbG8"), "hello");
         assert_eq!(decode("a"), "");
         assert_eq!(decode("===="), "");
