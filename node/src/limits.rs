@@ -39,3 +39,72 @@ pub const ARGON2_MEMORY_KIB: u32 = 12 * 1024;
 pub const ARGON2_PASSES: u32 = 3;
 /// See [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_LANES: u32 = 1;
+
+// Mail in.
+
+/// A message in bytes, announced by SIZE (RFC 1870): a 50 MB attachment in base64 fits.
+pub const MESSAGE_BYTES_MAX: u64 = 80 * 1024 * 1024;
+/// What one SMTP session reads at a time; the machine takes as much again.
+pub const SMTP_READ_BYTES: usize = 16 * 1024;
+/// Bytes of a large message gathered before a blocking thread writes them: few thread switches, little memory.
+pub const STAGING_PIECE_BYTES: usize = 256 * 1024;
+/// How long a client may take to accept bytes of a reply; one that does not read is not waited for.
+pub const SMTP_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the acceptance of a message is proposed again while its outcome is unknown. Clients wait ten minutes
+/// (RFC 5321 section 4.5.3.2.6); a minority must say so within seconds (I10).
+pub const ACCEPT_PATIENCE: Duration = Duration::from_secs(15);
+/// The pause before something is proposed again.
+pub const PROPOSE_AGAIN_WAIT: Duration = Duration::from_millis(100);
+
+// The queue and mail out.
+
+/// The wait before the second attempt; doubled with every attempt.
+pub const RETRY_FIRST_MS: u64 = 5 * 60 * 1000;
+/// The longest wait between attempts.
+pub const RETRY_LONGEST_MS: u64 = 4 * 3600 * 1000;
+/// How long a message is tried (RFC 5321 section 4.5.4.1: at least 4 to 5 days).
+pub const QUEUE_LIFETIME_MS: u64 = 5 * 24 * 3600 * 1000;
+/// When the sender is told that a message is late (RFC 5321 section 4.5.4.1 leaves it open; four hours is the custom).
+pub const DELAY_TOLD_AFTER_MS: u64 = 4 * 3600 * 1000;
+/// A claim on a queue message. Longer than a stuck worker needs to notice, short enough that a dead node's mail moves on.
+pub const LEASE_MS: u64 = 10 * 60 * 1000;
+/// How often a worker renews its claim: three chances before it ends.
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(150);
+/// A worker stops when its claim has less than this left: nobody else may begin while it still sends.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// One attempt at one message, whatever it does; a slow host gets the rest another time.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Deliveries of this node at a time, over all shards: sockets, memory (64 KiB each) and file handles stay few.
+pub const DELIVERIES_MAX: usize = 128;
+/// Deliveries to one destination at a time: hosts refuse more, and others need a turn.
+pub const DELIVERIES_PER_DESTINATION: usize = 10;
+/// Queue messages claimed by one proposal.
+pub const CLAIMED_AT_ONCE_MAX: usize = 32;
+/// Messages a shard looks past because their destination is busy, before it waits for one of them.
+pub const PARKED_MAX: usize = 10_000;
+/// The pause of a queue shard after something it needs failed: no leader, no rows.
+pub const QUEUE_TROUBLE_WAIT: Duration = Duration::from_secs(1);
+/// The longest sleep of a queue shard; it is woken by changes, this only heals a missed one.
+pub const QUEUE_SLEEP_MAX: Duration = Duration::from_secs(300);
+/// How long running deliveries may go on when the node stops. What is cut is tried again after the start.
+pub const QUEUE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the report of an attempt is proposed again. What is not reported is tried twice, so this is patient.
+pub const REPORT_PATIENCE: Duration = Duration::from_secs(120);
+/// MX hosts of a domain that are tried (RFC 5321 section 5.1 asks for at least two).
+pub const MX_HOSTS_MAX: usize = 10;
+/// Addresses of one host that are tried.
+pub const HOST_ADDRESSES_MAX: usize = 6;
+/// A TCP connection to another host.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// One question to a name server.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Further attempts at a question.
+pub const DNS_ATTEMPTS: usize = 2;
+/// Questions under way on one connection to a name server: every delivery may have one.
+pub const DNS_QUERIES_MAX: usize = 256;
+/// What is read of a body at a time while it is sent.
+pub const SEND_PIECE_BYTES: usize = 64 * 1024;
+/// An original message returned whole in a report (RFC 3461 section 4.3 allows headers only for larger ones).
+pub const RETURNED_BYTES_MAX: usize = 256 * 1024;
+/// The header section of an original returned in a report.
+pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1024;

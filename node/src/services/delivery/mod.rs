@@ -1,0 +1,171 @@
+//! Taking responsibility for a message: one proposal that either delivers it or queues it, and what to tell the client.
+//! It decides which of the two; it does not read bodies, resolve addresses or send anything.
+
+mod enqueue;
+mod local;
+
+pub use local::{LocalTarget, local_targets};
+
+use super::propose::propose_until;
+use crate::ids;
+use crate::limits::ACCEPT_PATIENCE;
+use crate::queue::Retry;
+use cluster::{Clock, Cluster, ProposeError};
+use model::directory::view::Target;
+use model::{BodyRef, Command, GroupId, MessageId, Reply as Applied, UnixMillis};
+use model::queue::QueueCommand;
+use protocols::smtp::{EnhancedCode, Mail, Recipient, Reply};
+use std::sync::Arc;
+
+/// A message that is complete and staged.
+pub struct Message {
+    /// Its id from here on, in logs, trace fields, queue and deliveries.
+    pub id: MessageId,
+    /// When its last byte came.
+    pub accepted_at: UnixMillis,
+    /// What MAIL said.
+    pub mail: Mail,
+    /// What RCPT said, and where each leads; at least one.
+    pub recipients: Vec<Resolved>,
+    /// Its bytes with Return-Path, when a recipient is local.
+    pub local_body: Option<BodyRef>,
+    /// Its bytes without Return-Path, when a recipient is not.
+    pub outside_body: Option<BodyRef>,
+}
+
+/// A recipient and the places its address leads to, at least one.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// As the client gave it.
+    pub recipient: Recipient,
+    /// Mailboxes here and addresses outside.
+    pub targets: Vec<Target>,
+}
+
+/// Who wants to know what became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// One answer for all (SMTP): what fails for some is left to the queue, which reports it to the sender.
+    One,
+    /// One per recipient (LMTP, RFC 2033 section 4.2).
+    Each,
+}
+
+/// The service. Clones share everything.
+#[derive(Clone)]
+pub struct Delivery {
+    cluster: Cluster,
+    clock: Arc<dyn Clock>,
+    retry: Retry,
+}
+
+impl Delivery {
+    /// `retry` says for how long queued messages are tried.
+    pub fn new(cluster: Cluster, clock: Arc<dyn Clock>, retry: Retry) -> Self {
+        Delivery { cluster, clock, retry }
+    }
+
+    /// Takes responsibility. When this returns `Ok` for a recipient the message is durable (I1).
+    ///
+    /// Answers for every recipient in order, or with [`Answers::One`] once. `Err` holds a 4xx or 5xx reply.
+    pub async fn accept(&self, message: &Message, answers: Answers) -> Vec<Result<(), Reply>> {
+        let results = match self.direct(message).await {
+            Ok(Some((shard, targets))) => self.deliver_directly(message, shard, &targets, answers).await,
+            Ok(None) => self.enqueue(message, |_| true).await.map(|()| vec![Ok(()); message.recipients.len()]),
+            Err(reply) => Err(reply),
+        };
+        match (results, answers) {
+            (Ok(results), Answers::Each) => results,
+            (Ok(results), Answers::One) => vec![results.into_iter().find(Result::is_err).unwrap_or(Ok(()))],
+            (Err(reply), Answers::Each) => vec![Err(reply); message.recipients.len()],
+            (Err(reply), Answers::One) => vec![Err(reply)],
+        }
+    }
+
+    /// The one shard all recipients live in, and their mailboxes; `None` when the queue is needed.
+    async fn direct(&self, message: &Message) -> Result<Option<(GroupId, Vec<LocalTarget>)>, Reply> {
+        let reports_success = message.mail.sender.is_some()
+            && message.recipients.iter().any(|to| to.recipient.notify.is_some_and(|notify| notify.success));
+        let Some(targets) = local_targets(message.recipients.iter().flat_map(|to| &to.targets)) else {
+            return Ok(None);
+        };
+        let mut shard = None;
+        for target in &targets {
+            let here = self.shard_of(target).await?;
+            if *shard.get_or_insert(here) != here {
+                return Ok(None);
+            }
+        }
+        Ok(shard.filter(|_| !reports_success).map(|shard| (shard, targets)))
+    }
+
+    async fn deliver_directly(
+        &self,
+        message: &Message,
+        shard: GroupId,
+        targets: &[LocalTarget],
+        answers: Answers,
+    ) -> Result<Vec<Result<(), Reply>>, Reply> {
+        let Some(body) = &message.local_body else { return Err(unavailable()) };
+        let outcome = self.deliver_in(shard, message.id, message.id, body, targets).await?;
+        let of_target = |target: &Target| match target {
+            Target::Account { account, .. } => {
+                let place = targets.iter().position(|local| local.account == *account);
+                place.and_then(|place| outcome.get(place).cloned()).unwrap_or_else(|| Err(unavailable()))
+            }
+            Target::Outside(_) => Err(unavailable()),
+        };
+        let results: Vec<Result<(), Reply>> =
+            message.recipients.iter().map(|to| to.targets.iter().map(of_target).collect()).collect();
+        let some_failed = results.iter().any(Result::is_err) && results.iter().any(Result::is_ok);
+        if answers == Answers::Each || !some_failed {
+            return Ok(results);
+        }
+        // One answer cannot say both: the queue tries those that failed, and tells the sender.
+        self.enqueue(message, |place| results.get(place).is_some_and(Result::is_err)).await?;
+        Ok(vec![Ok(()); results.len()])
+    }
+
+    /// Queues the recipients whose place is `wanted`: all or none.
+    async fn enqueue(&self, message: &Message, wanted: impl Fn(usize) -> bool) -> Result<(), Reply> {
+        let queued = enqueue::rows(message, wanted, &self.retry);
+        let whole = queued.iter().map(|new| new.row.recipients.len()).sum::<usize>() >= message.recipients.len();
+        let operation = if whole { message.id } else { ids::operation(self.clock.now()) };
+        let command = Command::Queue(QueueCommand::Enqueue(queued));
+        let mut last = unavailable();
+        for shard in shards_from(message.id) {
+            match propose_until(&self.cluster, shard, operation, command.clone(), ACCEPT_PATIENCE).await {
+                Ok(Applied::Done) => return Ok(()),
+                Ok(_) => return Err(Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients")),
+                // Certainly not taken by this one: another will do.
+                Err(ProposeError::NotLeader { .. }) => {}
+                Err(error) => {
+                    last = refusal(&error);
+                    break;
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+/// All shards, beginning with one that the id chooses: messages spread evenly.
+fn shards_from(message: MessageId) -> impl Iterator<Item = GroupId> {
+    let shards: Vec<GroupId> = GroupId::shards().collect();
+    let start = usize::from(message.0[14]) % shards.len();
+    let count = shards.len();
+    shards.into_iter().cycle().skip(start).take(count)
+}
+
+/// What a client is told of a proposal that was not carried out, or perhaps was.
+fn refusal(error: &ProposeError) -> Reply {
+    match error {
+        ProposeError::TooLarge { .. } => Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients at once"),
+        _ => unavailable(),
+    }
+}
+
+/// I10: nothing is acknowledged that is not certain.
+fn unavailable() -> Reply {
+    Reply::new(451, EnhancedCode::new(4, 4, 0), "The message cannot be stored now, try again later")
+}
