@@ -230,6 +230,12 @@ impl Client {
         self.tls_active
     }
 
+    /// Whether the host offers DSN: it gets RET, ENVID, NOTIFY and ORCPT, and reports success itself when asked to
+    /// (RFC 3461 section 5.2.2). Known once [`Event::Ready`] came.
+    pub fn offers_dsn(&self) -> bool {
+        self.extensions.dsn
+    }
+
     /// Ends the session politely. Only between messages.
     ///
     /// # Errors
