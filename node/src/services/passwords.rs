@@ -136,6 +136,11 @@ impl Passwords {
         Material::new(&ids::random(), self.shared.fake_salt_key)
     }
 
+    /// The cluster's secret for made-up SCRAM salts, for machines that mix their own randomness in.
+    pub fn fake_salt_key(&self) -> [u8; 32] {
+        self.shared.fake_salt_key
+    }
+
     /// The account of a user that SCRAM has proven.
     ///
     /// # Errors
