@@ -77,6 +77,9 @@ pub const CLIENT_REPLY_BYTES_MAX: usize = 16 * 1024;
 /// Lines of one multi-line reply a client machine reads.
 pub const CLIENT_REPLY_LINES_MAX: usize = 128;
 
+/// Characters of a host's reply that a report quotes, so that its lines stay under 998 bytes (RFC 5322 section 2.1.1).
+pub const DIAGNOSTIC_CHARACTERS_MAX: usize = 200;
+
 /// Recipients a client machine names before it waits for their replies. RFC 2920 section 3.1 warns of both sides filling
 /// the other's window; the replies to fifty commands fit any socket buffer.
 pub const CLIENT_PIPELINED_RECIPIENTS: usize = 50;

@@ -1,6 +1,7 @@
 //! SMTP and LMTP: the server and client machines and the message fields that belong to transport.
 //! No sockets, clocks, DNS or storage: a driver owns them and talks to the machines.
 
+pub mod bounce;
 pub mod client;
 mod command;
 mod data;
