@@ -10,8 +10,11 @@
 //!    `tls_started`, StartCompress with `compress_started`. Only one of them is outstanding at a time.
 //! 4. At any time: `mailbox_changed` (the selected folder has news), `timeout`, `shutdown`.
 
+mod date;
 pub mod fetch;
+mod mailbox_name;
 mod output;
+pub mod parser;
 pub mod search;
 pub mod store;
 pub mod uids;
