@@ -1,8 +1,6 @@
 //! Dates of the IMAP grammar and the calendar behind them; seconds and days since 1970-01-01 UTC.
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_SECONDS: i64 = 86_400;
 
 /// Days since 1970 of a date of the proleptic Gregorian calendar, if there is such a date.
@@ -32,8 +30,7 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
@@ -49,9 +46,7 @@ pub fn day_of(seconds: i64) -> i64 {
 
 /// Number of the month with this English three-letter name, from 1.
 pub fn month_number(name: &[u8]) -> Option<u32> {
-    let index = MONTHS
-        .iter()
-        .position(|month| month.as_bytes().eq_ignore_ascii_case(name))?;
+    let index = MONTHS.iter().position(|month| month.as_bytes().eq_ignore_ascii_case(name))?;
     u32::try_from(index + 1).ok()
 }
 

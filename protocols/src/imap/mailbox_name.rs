@@ -18,9 +18,7 @@ const MODIFIED_BASE64: GeneralPurpose = GeneralPurpose::new(
         Ok(alphabet) => alphabet,
         Err(_) => base64::alphabet::STANDARD,
     },
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
 /// Decodes a name as the client sent it. `utf8`: names are UTF-8 (UTF8=ACCEPT or IMAP4rev2 enabled), else modified

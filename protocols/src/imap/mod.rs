@@ -10,13 +10,20 @@
 //!    `tls_started`, StartCompress with `compress_started`. Only one of them is outstanding at a time.
 //! 4. At any time: `mailbox_changed` (the selected folder has news), `timeout`, `shutdown`.
 
+mod command;
+mod core;
 mod date;
+mod encode;
 pub mod fetch;
 mod mailbox_name;
 mod output;
 pub mod parser;
 pub mod search;
+mod session;
+pub mod snapshot;
 pub mod store;
 pub mod uids;
 
+pub use core::{Config, Features};
 pub use output::Output;
+pub use session::Session;

@@ -16,6 +16,8 @@ pub const WRITE_BYTES_MAX: usize = 64 * 1024;
 pub const OUTPUT_BYTES_PAUSE: usize = 32 * 1024;
 /// Bytes of one `Output::AppendChunk`: what one read of a socket brings.
 pub const APPEND_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a refused message that are taken and thrown away so that the connection can live on.
+pub const APPEND_DRAIN_BYTES_MAX: u64 = 1 << 30;
 /// Messages of one MULTIAPPEND: all are one atomic step of the store.
 pub const APPEND_MESSAGES_MAX: usize = 1000;
 /// Bytes of a decoded mailbox name: four levels of the longest file names.

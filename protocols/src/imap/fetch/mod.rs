@@ -1,9 +1,15 @@
 //! FETCH: the compiled item list, the facts the driver looks up for it, and the pure rendering of one message.
+//! Opens no file and holds no body: long parts are handed on as ranges or decoded in chunks.
+
+mod render;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use render::{RenderError, render};
+
 use super::store::{FolderId, MessageState};
+use crate::mime::{Envelope, SentDate, Structure};
 
 /// One data item (RFC 9051 section 6.4.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +99,12 @@ pub enum SectionText {
 pub struct FetchNeeds {
     /// Internal date, size, ids, save date: the message's own record.
     pub record: bool,
-    /// The digest (envelope and structure).
-    pub digest: bool,
-    /// The bytes of the message.
+    /// [`MessageFacts::envelope`].
+    pub envelope: bool,
+    /// [`MessageFacts::structure`].
+    pub structure: bool,
+    /// The bytes of the message may be read.
     pub body: bool,
-    /// The preview text.
-    pub preview: bool,
 }
 
 /// One message of a plan.
@@ -138,7 +144,8 @@ pub struct FetchItems {
     pub condstore: bool,
 }
 
-/// What the driver knows of one message beyond its state. Items not in [`FetchNeeds`] may be left at default.
+/// What the driver knows of one message beyond its state; for FETCH and SEARCH. What the plan does not need may be
+/// left at default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessageFacts<'a> {
     /// Seconds since 1970 UTC.
@@ -151,8 +158,66 @@ pub struct MessageFacts<'a> {
     pub email_id: &'a str,
     /// Object identifier of the thread.
     pub thread_id: Option<&'a str>,
-    /// At most 200 characters; `None`: let the renderer make it from the body.
+    /// At most 200 characters; `None`: let the renderer make it from structure and body.
     pub preview: Option<&'a str>,
+    /// Of the digest.
+    pub envelope: Option<&'a Envelope>,
+    /// Of the digest.
+    pub sent_date: Option<SentDate>,
+    /// Of the digest.
+    pub structure: Option<&'a Structure>,
+}
+
+impl FetchItems {
+    /// Compiles items, in their order.
+    pub fn new(items: Vec<FetchItem>, keywords: Arc<Vec<String>>, utf8: bool, condstore: bool) -> Self {
+        let mut needs = FetchNeeds::default();
+        for item in &items {
+            needs.add(item);
+        }
+        Self { items, needs, keywords, utf8, condstore }
+    }
+
+    /// Whether nothing but the snapshot is needed.
+    pub fn from_snapshot(&self) -> bool {
+        self.needs == FetchNeeds::default()
+    }
+
+    /// Whether showing these items marks the message as read.
+    pub fn sets_seen(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| matches!(item, FetchItem::Section { peek: false, .. } | FetchItem::Binary { peek: false, .. }))
+    }
+}
+
+impl FetchNeeds {
+    fn add(&mut self, item: &FetchItem) {
+        match item {
+            FetchItem::Uid | FetchItem::Flags | FetchItem::ModSeq => {}
+            FetchItem::InternalDate
+            | FetchItem::Size
+            | FetchItem::SaveDate
+            | FetchItem::EmailId
+            | FetchItem::ThreadId => self.record = true,
+            FetchItem::Envelope => self.envelope = true,
+            FetchItem::Body | FetchItem::BodyStructure => self.structure = true,
+            FetchItem::Preview | FetchItem::Binary { .. } | FetchItem::BinarySize { .. } => {
+                (self.record, self.structure, self.body) = (true, true, true);
+            }
+            FetchItem::Section { section, .. } => {
+                (self.record, self.body) = (true, true);
+                self.structure |= !section.is_whole_message();
+            }
+        }
+    }
+}
+
+impl Section {
+    /// `BODY[]`
+    pub fn is_whole_message(&self) -> bool {
+        self.path.is_empty() && self.text == SectionText::Whole
+    }
 }
 
 /// Where rendering writes to.

@@ -124,8 +124,11 @@ pub struct QresyncArguments {
     /// UIDs the client knows of; `None`: all.
     pub known_uids: Option<UidRanges>,
     /// Sequence numbers and their UIDs as the client remembers them, in parallel.
-    pub matching: Option<(Vec<(u32, u32)>, Vec<(u32, u32)>)>,
+    pub matching: Option<MatchData>,
 }
+
+/// Ranges of sequence numbers and of UIDs that belong together, in parallel.
+pub type MatchData = (Vec<(u32, u32)>, Vec<(u32, u32)>);
 
 /// Arguments of STORE.
 #[derive(Debug, PartialEq, Eq)]
@@ -197,9 +200,28 @@ fn plain_command(name: &str) -> Option<Command> {
 }
 
 const ARGUMENT_COMMANDS: [&str; 22] = [
-    "APPEND", "AUTHENTICATE", "COMPRESS", "COPY", "CREATE", "DELETE", "ENABLE", "EXAMINE", "FETCH",
-    "ID", "LIST", "LOGIN", "LSUB", "MOVE", "RENAME", "SEARCH", "SELECT", "STATUS", "STORE",
-    "SUBSCRIBE", "UID", "UNSUBSCRIBE",
+    "APPEND",
+    "AUTHENTICATE",
+    "COMPRESS",
+    "COPY",
+    "CREATE",
+    "DELETE",
+    "ENABLE",
+    "EXAMINE",
+    "FETCH",
+    "ID",
+    "LIST",
+    "LOGIN",
+    "LSUB",
+    "MOVE",
+    "RENAME",
+    "SEARCH",
+    "SELECT",
+    "STATUS",
+    "STORE",
+    "SUBSCRIBE",
+    "UID",
+    "UNSUBSCRIBE",
 ];
 
 /// Commands about the session itself.
@@ -270,12 +292,7 @@ fn uid_command(cursor: &mut Cursor<'_>, utf8: bool) -> Parsed<Command> {
     }
 }
 
-fn message_command(
-    cursor: &mut Cursor<'_>,
-    name: &str,
-    addressing: Addressing,
-    utf8: bool,
-) -> Parsed<Command> {
+fn message_command(cursor: &mut Cursor<'_>, name: &str, addressing: Addressing, utf8: bool) -> Parsed<Command> {
     Ok(match name {
         "SEARCH" => Command::Search(search(cursor)?, addressing),
         "FETCH" => Command::Fetch(fetch(cursor)?, addressing),
@@ -284,11 +301,7 @@ fn message_command(
             let set = sequence_set(cursor)?;
             cursor.space()?;
             let target = mailbox(cursor, utf8)?;
-            if name == "COPY" {
-                Command::Copy(set, target, addressing)
-            } else {
-                Command::Move(set, target, addressing)
-            }
+            if name == "COPY" { Command::Copy(set, target, addressing) } else { Command::Move(set, target, addressing) }
         }
         _ => return syntax("Unknown UID command"),
     })
@@ -465,8 +478,21 @@ mod tests {
     #[test]
     fn bad_commands() {
         for bad in [
-            "", "a", "a ", "a FOO", "a UID", "a UID NOOP", "a UID FOO 1", "a NOOP x", "a SELECT", "a STORE 1 FLAG x",
-            "a APPEND x", "a COMPRESS LZ4", "a CREATE x (USE (\\Foo))", "+ NOOP", "a LOGIN x",
+            "",
+            "a",
+            "a ",
+            "a FOO",
+            "a UID",
+            "a UID NOOP",
+            "a UID FOO 1",
+            "a NOOP x",
+            "a SELECT",
+            "a STORE 1 FLAG x",
+            "a APPEND x",
+            "a COMPRESS LZ4",
+            "a CREATE x (USE (\\Foo))",
+            "+ NOOP",
+            "a LOGIN x",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -52,11 +52,7 @@ impl<'a> Cursor<'a> {
 
     /// Fails unless nothing is left.
     pub fn end(&self) -> Parsed<()> {
-        if self.at_end() {
-            Ok(())
-        } else {
-            syntax("Unexpected extra arguments")
-        }
+        if self.at_end() { Ok(()) } else { syntax("Unexpected extra arguments") }
     }
 
     /// Takes `byte` if it is next.
@@ -68,11 +64,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes `byte` or fails.
     pub fn expect(&mut self, byte: u8, otherwise: &'static str) -> Parsed<()> {
-        if self.skip(byte) {
-            Ok(())
-        } else {
-            syntax(otherwise)
-        }
+        if self.skip(byte) { Ok(()) } else { syntax(otherwise) }
     }
 
     /// `SP`
@@ -82,10 +74,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes `word` if it is next, letter case aside; a prefix of a longer atom counts.
     pub fn skip_word(&mut self, word: &str) -> bool {
-        let found = self
-            .rest()
-            .get(..word.len())
-            .is_some_and(|next| next.eq_ignore_ascii_case(word.as_bytes()));
+        let found = self.rest().get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word.as_bytes()));
         if found {
             self.at += word.len();
         }
@@ -95,10 +84,7 @@ impl<'a> Cursor<'a> {
     /// Takes the longest run of bytes that `accept` likes.
     pub fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
-        let length = rest
-            .iter()
-            .position(|byte| !accept(*byte))
-            .unwrap_or(rest.len());
+        let length = rest.iter().position(|byte| !accept(*byte)).unwrap_or(rest.len());
         self.at += length;
         rest.get(..length).unwrap_or_default()
     }

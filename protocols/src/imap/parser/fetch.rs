@@ -250,7 +250,8 @@ mod tests {
 
     #[test]
     fn sections() {
-        let parsed = parse("(BODY.PEEK[1.2.HEADER.FIELDS (a \"b\")]<5.10> BODY[] BODY[3] BODY[3.MIME] BINARY.SIZE[2] BODY)");
+        let parsed =
+            parse("(BODY.PEEK[1.2.HEADER.FIELDS (a \"b\")]<5.10> BODY[] BODY[3] BODY[3.MIME] BINARY.SIZE[2] BODY)");
         let fields = SectionText::Fields { names: vec!["a".into(), "b".into()], not: false };
         let section = |path: &[u32], text, partial, peek| FetchItem::Section {
             section: Section { path: path.to_vec(), text },
@@ -271,7 +272,19 @@ mod tests {
 
     #[test]
     fn bad_items() {
-        for bad in ["", "()", "BODY[MIME]", "BODY[1.]", "BODY[1.HEADERS]", "BODY[]<1.0>", "BODY[0]", "BINARY[TEXT]", "FOO", "BODY[1HEADER]", "ALL FLAGS"] {
+        for bad in [
+            "",
+            "()",
+            "BODY[MIME]",
+            "BODY[1.]",
+            "BODY[1.HEADERS]",
+            "BODY[]<1.0>",
+            "BODY[0]",
+            "BINARY[TEXT]",
+            "FOO",
+            "BODY[1HEADER]",
+            "ALL FLAGS",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

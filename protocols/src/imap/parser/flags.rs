@@ -84,10 +84,7 @@ fn system_flag(name: &str) -> Option<Flags> {
         ("Deleted", Flags::DELETED),
         ("Draft", Flags::DRAFT),
     ];
-    names
-        .into_iter()
-        .find(|known| known.0.eq_ignore_ascii_case(name))
-        .map(|known| known.1)
+    names.into_iter().find(|known| known.0.eq_ignore_ascii_case(name)).map(|known| known.1)
 }
 
 #[cfg(test)]

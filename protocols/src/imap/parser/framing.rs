@@ -142,9 +142,7 @@ impl Framer {
 }
 
 fn last_bytes(bytes: &[u8]) -> &[u8] {
-    bytes
-        .get(bytes.len().saturating_sub(TAIL_BYTES)..)
-        .unwrap_or_default()
+    bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default()
 }
 
 /// ```text
@@ -165,12 +163,7 @@ fn literal_head(line: &[u8]) -> Option<LiteralHead> {
     // More digits than a u64 has are a literal all the same: one that is too large for everything.
     let size_bytes = std::str::from_utf8(digits).ok()?.parse().unwrap_or(u64::MAX);
     let binary = open > 0 && inside.get(open - 1) == Some(&b'~');
-    Some(LiteralHead {
-        size_bytes,
-        synchronising,
-        binary,
-        start: open - usize::from(binary),
-    })
+    Some(LiteralHead { size_bytes, synchronising, binary, start: open - usize::from(binary) })
 }
 
 #[cfg(test)]

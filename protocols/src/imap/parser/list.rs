@@ -122,9 +122,7 @@ pub fn pattern(cursor: &mut Cursor<'_>, utf8: bool) -> Parsed<String> {
     let decoded = match cursor.peek() {
         Some(b'"' | b'{') => mailbox_name::decode(&cursor.string()?, utf8),
         _ => {
-            let run = cursor.take_while(|byte| {
-                super::cursor::is_astring_char(byte) || matches!(byte, b'%' | b'*')
-            });
+            let run = cursor.take_while(|byte| super::cursor::is_astring_char(byte) || matches!(byte, b'%' | b'*'));
             if run.is_empty() {
                 return syntax("Expected a mailbox pattern");
             }
@@ -138,10 +136,7 @@ pub fn pattern(cursor: &mut Cursor<'_>, utf8: bool) -> Parsed<String> {
 }
 
 /// Reads `"(" [word *(SP word)] ")"`; `option` may take arguments of its word.
-fn each_word(
-    cursor: &mut Cursor<'_>,
-    mut option: impl FnMut(&mut Cursor<'_>, &str) -> Parsed<()>,
-) -> Parsed<()> {
+fn each_word(cursor: &mut Cursor<'_>, mut option: impl FnMut(&mut Cursor<'_>, &str) -> Parsed<()>) -> Parsed<()> {
     cursor.expect(b'(', "Expected a list")?;
     if cursor.skip(b')') {
         return Ok(());
@@ -225,7 +220,8 @@ mod tests {
     fn plain_and_extended() {
         let plain = parse("\"\" %").unwrap();
         assert!(!plain.extended && plain.patterns == ["%"]);
-        let extended = parse("(SUBSCRIBED RECURSIVEMATCH) \"a/\" (\"x*\" y%) RETURN (CHILDREN STATUS (UNSEEN SIZE))").unwrap();
+        let extended =
+            parse("(SUBSCRIBED RECURSIVEMATCH) \"a/\" (\"x*\" y%) RETURN (CHILDREN STATUS (UNSEEN SIZE))").unwrap();
         assert!(extended.extended && extended.select.subscribed && extended.returning.children);
         assert_eq!(extended.patterns, ["x*", "y%"]);
         assert_eq!(extended.returning.status, [StatusItem::Unseen, StatusItem::Size]);
@@ -233,7 +229,15 @@ mod tests {
 
     #[test]
     fn bad_lists() {
-        for bad in ["", "\"\"", "(FOO) \"\" *", "(RECURSIVEMATCH) \"\" *", "\"\" * RETURN (FOO)", "\"\" * RETURN (STATUS)", "\"\" ()"] {
+        for bad in [
+            "",
+            "\"\"",
+            "(FOO) \"\" *",
+            "(RECURSIVEMATCH) \"\" *",
+            "\"\" * RETURN (FOO)",
+            "\"\" * RETURN (STATUS)",
+            "\"\" ()",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -284,8 +284,24 @@ impl KeyParser<'_, '_> {
 }
 
 const ARGUMENT_KEYS: [&str; 18] = [
-    "BCC", "BODY", "CC", "EMAILID", "FROM", "HEADER", "KEYWORD", "LARGER", "MODSEQ", "OLDER",
-    "SMALLER", "SUBJECT", "TEXT", "THREADID", "TO", "UID", "UNKEYWORD", "YOUNGER",
+    "BCC",
+    "BODY",
+    "CC",
+    "EMAILID",
+    "FROM",
+    "HEADER",
+    "KEYWORD",
+    "LARGER",
+    "MODSEQ",
+    "OLDER",
+    "SMALLER",
+    "SUBJECT",
+    "TEXT",
+    "THREADID",
+    "TO",
+    "UID",
+    "UNKEYWORD",
+    "YOUNGER",
 ];
 
 fn date_key(name: &str) -> Option<(DateKind, DateOrder)> {

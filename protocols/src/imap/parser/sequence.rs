@@ -35,11 +35,7 @@ pub fn sequence_set(cursor: &mut Cursor<'_>) -> Parsed<SequenceSet> {
     let mut ranges = Vec::new();
     loop {
         let first = sequence_end(cursor)?;
-        let last = if cursor.skip(b':') {
-            sequence_end(cursor)?
-        } else {
-            first
-        };
+        let last = if cursor.skip(b':') { sequence_end(cursor)? } else { first };
         ranges.push((first, last));
         if !cursor.skip(b',') {
             return Ok(SequenceSet::Ranges(ranges));
@@ -90,12 +86,7 @@ mod tests {
     #[test]
     fn sets_are_read_as_written() {
         let set = sequence_set(&mut Cursor::new(b"1,5:3,7:*,*"));
-        let ranges = vec![
-            (Number(1), Number(1)),
-            (Number(5), Number(3)),
-            (Number(7), Last),
-            (Last, Last),
-        ];
+        let ranges = vec![(Number(1), Number(1)), (Number(5), Number(3)), (Number(7), Last), (Last, Last)];
         assert_eq!(set, Ok(SequenceSet::Ranges(ranges)));
         assert_eq!(sequence_set(&mut Cursor::new(b"$")), Ok(SequenceSet::Saved));
         for bad in ["0", "1,", "1:", ":1", "a", "4294967296", ""] {
