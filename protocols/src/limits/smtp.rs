@@ -33,8 +33,8 @@ pub const TEXT_LINE_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes of the header section of a message, counted up to the empty line. Real ones rarely pass 64 KiB.
 pub const HEADER_BYTES_MAX: u64 = 512 * 1024;
 
-/// Received fields at which a message is taken to loop (RFC 5321 section 6.3 asks for at least 100 hops to be allowed
-/// only where the limit is the sole defence; fifty is what widespread servers use).
+/// Received fields at which a message is taken to loop. RFC 5321 section 6.3 recommends a hundred; no mail takes a way of
+/// fifty hops, and Postfix stops there too.
 pub const HOPS_MAX: u32 = 50;
 
 /// Bytes of the Message-ID kept by the header peek; longer ones are cut and serve only for logs.

@@ -63,7 +63,7 @@ impl Server {
             return self.fault(&Reply::new(504, EnhancedCode::new(5, 5, 4), text));
         };
         if !self.config.mechanisms(self.tls().is_some()).any(|offered| offered == mechanism) {
-            // RFC 4954 section 6: the mechanism needs a protected connection.
+            // 538 of RFC 2554 section 6 with X.7.11 of RFC 5248 section 2.4.
             let text = "Encryption required for this mechanism";
             return self.fault(&Reply::new(538, EnhancedCode::new(5, 7, 11), text));
         }

@@ -286,12 +286,9 @@ impl Server {
                 let write = self.take_output();
                 self.events.push_back(write);
                 // RFC 3207 section 6: what came in the plain behind the command must not count as said under TLS.
-                let bytes = self.input.clear();
-                if bytes > 0 {
-                    self.fact(Fact::PlaintextDiscarded { bytes });
-                }
+                let discarded = self.input.clear();
                 self.events.push_back(Event::StartTls);
-                self.mode = Mode::StartTls;
+                self.mode = Mode::StartTls { discarded };
             }
         }
     }

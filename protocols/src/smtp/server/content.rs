@@ -285,19 +285,32 @@ impl Server {
     /// Replies with what the driver decided on the whole message.
     pub(super) fn message_decided(&mut self, recipients: usize, verdicts: Vec<Verdict>) {
         self.session.idle_commands = 0;
-        let replies = if self.config.service == Service::Lmtp { recipients } else { 1 };
-        let missing = || Verdict::Refuse(Reply::try_later("No result for this recipient"));
-        let verdicts = verdicts.into_iter().chain(std::iter::repeat_with(missing)).take(replies);
-        for verdict in verdicts {
-            let text = match verdict {
-                Verdict::Accept => "Ok".into(),
-                Verdict::AcceptWith(text) => text,
-                Verdict::Refuse(reply) => {
-                    self.refuse(reply);
-                    continue;
-                }
+        if self.config.service != Service::Lmtp {
+            let verdict = verdicts.into_iter().next().unwrap_or_else(no_result);
+            return match stored(verdict) {
+                Ok(reply) => self.reply(&reply),
+                Err(reply) => self.refuse(reply),
             };
-            self.reply(&Reply::new(250, EnhancedCode::new(2, 0, 0), text));
+        }
+        // In LMTP a 421 for one recipient must not swallow the replies for the others, so it does not end the session.
+        let verdicts = verdicts.into_iter().chain(std::iter::repeat_with(no_result));
+        for verdict in verdicts.take(recipients) {
+            let reply = stored(verdict).unwrap_or_else(super::negative);
+            self.reply(&reply);
         }
     }
+}
+
+fn no_result() -> Verdict {
+    Verdict::Refuse(Reply::try_later("No result for this recipient"))
+}
+
+/// The reply to a message that was stored, or the refusal.
+fn stored(verdict: Verdict) -> Result<Reply, Reply> {
+    let text = match verdict {
+        Verdict::Accept => "Ok".into(),
+        Verdict::AcceptWith(text) => text,
+        Verdict::Refuse(reply) => return Err(reply),
+    };
+    Ok(Reply::new(250, EnhancedCode::new(2, 0, 0), text))
 }

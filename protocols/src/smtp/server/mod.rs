@@ -58,8 +58,8 @@ enum Mode {
     Waiting(Waiting),
     /// Reads the client's next line of an AUTH exchange.
     Sasl(Box<sasl::Server>),
-    /// Waits for the TLS handshake.
-    StartTls,
+    /// Waits for the TLS handshake; bytes that came in the plain behind STARTTLS are counted and thrown away.
+    StartTls { discarded: usize },
     /// Reads message data up to the final dot.
     Data(Box<content::Data>),
     /// Reads the octets of a chunk.
@@ -145,12 +145,10 @@ impl Server {
     /// Takes bytes from the client and returns how many; the driver keeps the rest and offers it again after `poll`.
     /// Bytes in the plain behind STARTTLS are taken and thrown away.
     pub fn handle_input(&mut self, bytes: &[u8]) -> usize {
-        match self.mode {
+        match &mut self.mode {
             Mode::Closed => bytes.len(),
-            Mode::StartTls => {
-                if !bytes.is_empty() {
-                    self.fact(Fact::PlaintextDiscarded { bytes: bytes.len() });
-                }
+            Mode::StartTls { discarded } => {
+                *discarded += bytes.len();
                 bytes.len()
             }
             _ => self.input.push(bytes),
@@ -161,7 +159,7 @@ impl Server {
     pub fn wants_input(&self) -> bool {
         !self.input_ended
             && !self.input.is_full()
-            && !matches!(self.mode, Mode::Waiting(_) | Mode::StartTls | Mode::Closed)
+            && !matches!(self.mode, Mode::Waiting(_) | Mode::StartTls { .. } | Mode::Closed)
     }
 
     /// The client closed its side: complete commands are still served, then the session ends.
@@ -188,8 +186,11 @@ impl Server {
     /// # Errors
     /// [`NotAwaited`] unless `StartTls` was the last event.
     pub fn tls_started(&mut self, info: TlsInfo) -> Result<(), NotAwaited> {
-        if !matches!(self.mode, Mode::StartTls) {
+        let Mode::StartTls { discarded } = self.mode else {
             return Err(NotAwaited);
+        };
+        if discarded > 0 {
+            self.fact(Fact::PlaintextDiscarded { bytes: discarded });
         }
         self.config.tls = Tls::Active(info);
         self.input.clear();
@@ -294,7 +295,7 @@ impl Server {
             Mode::Sasl(exchange) => self.read_sasl_line(exchange),
             Mode::Data(data) => self.read_data(data),
             Mode::Bdat(chunk) => self.read_chunk(chunk),
-            mode @ (Mode::Waiting(_) | Mode::StartTls | Mode::Closed) => {
+            mode @ (Mode::Waiting(_) | Mode::StartTls { .. } | Mode::Closed) => {
                 self.mode = mode;
                 Step::NeedAnswer
             }
@@ -323,7 +324,7 @@ impl Server {
 
     /// Sends a refusal of the driver; a 421 ends the session (RFC 5321 section 3.8).
     fn refuse(&mut self, reply: Reply) {
-        let reply = if reply.is_positive() { Reply::try_later("Try again later") } else { reply };
+        let reply = negative(reply);
         if reply.code() == 421 {
             self.close_with(&reply, CloseReason::Refused);
         } else {
@@ -404,4 +405,9 @@ impl Server {
             smtputf8,
         }
     }
+}
+
+/// A refusal that is none must not tell the client that its mail is safe.
+fn negative(reply: Reply) -> Reply {
+    if reply.is_positive() { Reply::try_later("Try again later") } else { reply }
 }
