@@ -1,0 +1,3 @@
+//! Placeholder until the simulated disk stands.
+/// x
+pub struct SimDisk;

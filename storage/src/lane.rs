@@ -1,0 +1,36 @@
+//! Where work runs: on a named thread in the order it was sent, or at once on the caller for the simulator.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// A piece of work.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs jobs one after the other.
+pub enum Lane {
+    /// On the calling thread, before `run` returns.
+    Inline,
+    /// On a thread of its own.
+    Thread(Sender<Job>),
+}
+
+impl Lane {
+    /// Starts a thread that ends when the lane is dropped and its jobs are done.
+    pub fn start(name: &str) -> std::io::Result<(Lane, JoinHandle<()>)> {
+        let (sender, receiver): (_, Receiver<Job>) = channel();
+        let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
+            for job in receiver {
+                job();
+            }
+        })?;
+        Ok((Lane::Thread(sender), thread))
+    }
+
+    /// Runs a job. After the lane's thread has ended the job is dropped unrun.
+    pub fn run(&self, job: Job) {
+        match self {
+            Lane::Inline => job(),
+            Lane::Thread(sender) => drop(sender.send(job)),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Every bound of this crate (I9), each with its reason.
+
+/// Bytes one shared sync may carry: keeps the wait of the first append in a batch short (about 10 ms of writing on a slow disk).
+pub const SYNC_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Requests taken into one shared sync.
+pub const SYNC_BATCH_REQUESTS_MAX: usize = 1024;
+/// Log bytes a group keeps in memory behind its durable end, so that replication and apply do not read them back from disk.
+pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
+/// Apply threads: rules and directory entries take less than one core at full speed; two hide each other's waits.
+pub const APPLY_THREADS: usize = 2;
+/// How often what apply wrote to files is brought to disk, in milliseconds. It bounds the work of recovery, nothing waits for it.
+pub const FILE_SYNC_EVERY_MS: u64 = 1000;
+/// Flag renames done in one go on an apply thread: about a millisecond.
+pub const RENAMES_PER_ROUND: usize = 64;
+/// A staged body that nothing named for this long is an orphan of a lost session, in seconds.
+pub const STAGED_ORPHAN_AGE_S: u64 = 3600;
+/// Free space, in percent, below which new mail is refused.
+pub const FREE_PERCENT_MIN: u64 = 5;
+/// Space kept by the ballast file, in bytes: room for an operator to start the node on a full disk.
+pub const BALLAST_BYTES: u64 = 64 * 1024 * 1024;
+/// Rows of a snapshot sent in one piece, in bytes.
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1024 * 1024;
+/// Bodies that one log record may name: as many as an entry can deliver.
+pub const BODIES_PER_RECORD_MAX: usize = u16::MAX as usize;
+/// Memory for RocksDB's block cache, in bytes.
+pub const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Memory of the raft log's write buffer, in bytes: entries purged before it is full are never written a second time.
+pub const LOG_BUFFER_BYTES: usize = 128 * 1024 * 1024;
+/// Memory of each other column's write buffer, in bytes.
+pub const ROW_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+/// Write-ahead log kept by RocksDB, in bytes: bounds the replay of a start.
+pub const WAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Locks that order the first link and the last unlink of a body; a power of two.
+pub const BODY_LOCKS: usize = 64;

@@ -1,0 +1,234 @@
+//! The one log writer of a node: gathers what all groups ask for while the last sync runs, writes it as one batch with
+//! one sync, then completes in order. Bodies first, then the records that name them (I2).
+
+use super::metrics::{Metrics, add};
+use super::{GroupLog, record};
+use crate::bodies::Bodies;
+use crate::key::{self, Meta};
+use crate::rows::{Batch, Column, Rows, Sync};
+use crate::{Done, limits};
+use bytes::Bytes;
+use model::BodyHash;
+use parking_lot::Mutex;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// One thing to make durable.
+pub struct Request {
+    /// Whose.
+    pub log: GroupLog,
+    /// What.
+    pub work: Work,
+    /// Told when it is.
+    pub done: Done<()>,
+}
+
+/// What a request asks for.
+pub enum Work {
+    /// Encoded records.
+    Append {
+        /// Index and stored form.
+        records: Vec<(u64, Vec<u8>)>,
+        /// Staged bodies they name.
+        bodies: Vec<BodyHash>,
+        /// The log's truncations so far.
+        epoch: u64,
+    },
+    /// A vote.
+    Vote(Bytes),
+    /// Remove records behind an index.
+    Truncate {
+        /// The last to keep.
+        after: Option<u64>,
+    },
+    /// Remove records up to an index.
+    Purge {
+        /// The last to remove.
+        upto: u64,
+        /// Bytes of the log up to there.
+        total: u64,
+        /// Opaque.
+        position: Bytes,
+    },
+}
+
+impl Work {
+    fn size(&self) -> usize {
+        match self {
+            Work::Append { records, .. } => records.iter().map(|(_, value)| value.len()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Purging may be forgotten by a crash; nothing else may.
+    fn must_sync(&self) -> bool {
+        !matches!(self, Work::Purge { .. })
+    }
+}
+
+/// Accepts requests of all groups.
+pub struct LogWriter {
+    inner: Arc<Inner>,
+    queue: Mutex<Option<Sender<Request>>>,
+    threaded: bool,
+}
+
+struct Inner {
+    rows: Arc<dyn Rows>,
+    bodies: Arc<Bodies>,
+    metrics: Arc<Metrics>,
+}
+
+impl LogWriter {
+    /// A writer that works on the calling thread, one request at a time.
+    pub fn inline(rows: Arc<dyn Rows>, bodies: Arc<Bodies>, metrics: Arc<Metrics>) -> Self {
+        LogWriter { inner: Arc::new(Inner { rows, bodies, metrics }), queue: Mutex::new(None), threaded: false }
+    }
+
+    /// A writer with its thread, which ends when every handle of the writer is dropped.
+    pub fn start(rows: Arc<dyn Rows>, bodies: Arc<Bodies>, metrics: Arc<Metrics>) -> io::Result<(Self, JoinHandle<()>)> {
+        let inner = Arc::new(Inner { rows, bodies, metrics });
+        let (queue, requests) = channel();
+        let worker = inner.clone();
+        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || worker.run(&requests))?;
+        Ok((LogWriter { inner, queue: Mutex::new(Some(queue)), threaded: true }, thread))
+    }
+
+    /// The bodies that records name.
+    pub fn bodies(&self) -> &Bodies {
+        &self.inner.bodies
+    }
+
+    /// Ends the thread once everything queued is done; later requests fail.
+    pub fn close(&self) {
+        self.queue.lock().take();
+    }
+
+    /// Queues a request behind all before it.
+    pub fn send(&self, request: Request) {
+        if !self.threaded {
+            return self.inner.carry_out(vec![request]);
+        }
+        let refused = match &*self.queue.lock() {
+            Some(queue) => queue.send(request).err().map(|refused| refused.0),
+            None => Some(request),
+        };
+        if let Some(request) = refused {
+            (request.done)(Err(io::Error::other("the log writer has stopped")));
+        }
+    }
+}
+
+impl Inner {
+    fn run(&self, requests: &Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let mut bytes = first.work.size();
+            let mut gathered = vec![first];
+            while bytes < limits::SYNC_BATCH_BYTES_MAX && gathered.len() < limits::SYNC_BATCH_REQUESTS_MAX {
+                let Ok(request) = requests.try_recv() else { break };
+                bytes += request.work.size();
+                gathered.push(request);
+            }
+            self.carry_out(gathered);
+        }
+    }
+
+    fn carry_out(&self, mut requests: Vec<Request>) {
+        self.refuse_without_bodies(&mut requests);
+        if requests.is_empty() {
+            return;
+        }
+        #[cfg(test)]
+        if crate::sim::mutants::EARLY_COMPLETION.get() {
+            requests.iter_mut().for_each(|request| std::mem::replace(&mut request.done, Box::new(|_| ()))(Ok(())));
+        }
+        let result = self.write(&mut requests);
+        for Request { log, work, done } in requests {
+            match &result {
+                Ok(()) => {
+                    let ready = log.written(&work);
+                    done(Ok(()));
+                    ready.into_iter().for_each(|job| job());
+                }
+                Err(error) => done(Err(io::Error::new(error.kind(), error.to_string()))),
+            }
+        }
+    }
+
+    /// C3: an append whose bodies are not here fails alone.
+    fn refuse_without_bodies(&self, requests: &mut Vec<Request>) {
+        let named: Vec<BodyHash> = requests.iter().flat_map(|request| bodies_of(&request.work)).copied().collect();
+        if named.is_empty() {
+            return;
+        }
+        let missing = match self.bodies.make_durable(&named) {
+            Ok(missing) => missing,
+            Err(error) => {
+                let failed: Vec<Request> = std::mem::take(requests);
+                failed.into_iter().for_each(|request| (request.done)(Err(io::Error::new(error.kind(), error.to_string()))));
+                return;
+            }
+        };
+        add(&self.metrics.body_syncs, 1);
+        if missing.is_empty() {
+            return;
+        }
+        let (bad, good) = std::mem::take(requests)
+            .into_iter()
+            .partition(|request| bodies_of(&request.work).iter().any(|hash| missing.contains(hash)));
+        *requests = good;
+        let bad: Vec<Request> = bad;
+        for request in bad {
+            let error = io::Error::new(io::ErrorKind::NotFound, "a record names a body that is not on this node");
+            (request.done)(Err(error));
+        }
+    }
+
+    fn write(&self, requests: &mut [Request]) -> io::Result<()> {
+        let mut batch = Batch::default();
+        let (mut records, mut bytes, mut votes) = (0, 0, 0);
+        for request in requests.iter_mut() {
+            let group = request.log.shared.group;
+            match &mut request.work {
+                Work::Append { records: values, .. } => {
+                    for (index, value) in values {
+                        records += 1;
+                        bytes += value.len() as u64;
+                        batch.put(Column::RaftLog, key::record(group, *index), std::mem::take(value));
+                    }
+                }
+                Work::Vote(vote) => {
+                    votes += 1;
+                    batch.put(Column::RaftMeta, key::meta(group, Meta::Vote), vote.to_vec());
+                }
+                Work::Truncate { after } => {
+                    let first = after.map_or(0, |after| after + 1);
+                    batch.delete_range(Column::RaftLog, key::record(group, first)..key::record(group, u64::MAX));
+                }
+                Work::Purge { upto, total, position } => {
+                    let value = record::encode_purged(*upto, *total, position);
+                    batch.put(Column::RaftMeta, key::meta(group, Meta::Purged), value);
+                    batch.delete_range(Column::RaftLog, key::record(group, 0)..key::record(group, upto.saturating_add(1)));
+                }
+            }
+        }
+        let sync = if requests.iter().any(|request| request.work.must_sync()) { Sync::Yes } else { Sync::No };
+        self.rows.write(batch, sync)?;
+        add(&self.metrics.syncs, u64::from(sync == Sync::Yes));
+        add(&self.metrics.records, records);
+        add(&self.metrics.record_bytes, bytes);
+        add(&self.metrics.votes, votes);
+        self.metrics.largest_batch.fetch_max(requests.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn bodies_of(work: &Work) -> &[BodyHash] {
+    match work {
+        Work::Append { bodies, .. } => bodies,
+        _ => &[],
+    }
+}

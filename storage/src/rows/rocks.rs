@@ -1,0 +1,204 @@
+//! The real rows: one RocksDB for the whole node, so that one sync of its write-ahead log covers every column.
+
+use super::{Batch, Change, Column, Rows, RowsRead, Sync, Visit};
+use crate::limits;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, Options,
+    ReadOptions, Snapshot, WriteBatch, WriteOptions,
+};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How RocksDB keeps its write-ahead log. The decision and its figures: `docs/decisions/2026-11-22-log-storage.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalKind {
+    /// Every log file is new and grows; corruption before its end stops the start with an error.
+    Growing,
+    /// Old log files are written over: no block is allocated on the way, but the first bad record ends the replay.
+    Recycled,
+}
+
+/// Rows in RocksDB.
+#[derive(Clone)]
+pub struct RocksRows {
+    db: Arc<DB>,
+}
+
+impl RocksRows {
+    /// Opens or makes the database in `path`. Corruption anywhere but at the torn end of the log is an error.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, WalKind::Growing)
+    }
+
+    /// As [`Self::open`] with a chosen log.
+    pub fn open_with(path: &Path, wal: WalKind) -> io::Result<Self> {
+        let cache = Cache::new_lru_cache(limits::BLOCK_CACHE_BYTES);
+        let columns = Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
+        let db = DB::open_cf_descriptors(&database_options(wal), path, columns).map_err(broken)?;
+        Ok(RocksRows { db: Arc::new(db) })
+    }
+
+    fn column(&self, column: Column) -> io::Result<&ColumnFamily> {
+        column_of(&self.db, column)
+    }
+}
+
+fn column_of(db: &DB, column: Column) -> io::Result<&ColumnFamily> {
+    db.cf_handle(column.name()).ok_or_else(|| io::Error::other(format!("column {} is not open", column.name())))
+}
+
+fn broken(error: rocksdb::Error) -> io::Error {
+    io::Error::other(format!("rows: {error}"))
+}
+
+fn database_options(wal: WalKind) -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_total_wal_size(limits::WAL_BYTES_MAX);
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(512);
+    options.set_keep_log_file_num(4);
+    options.set_max_log_file_size(4 * 1024 * 1024);
+    options.set_track_and_verify_wals_in_manifest(true);
+    match wal {
+        // Mid-log corruption must stop the start: a silent rewind would forget acknowledged entries (CONSENSUS section 2).
+        WalKind::Growing => options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords),
+        WalKind::Recycled => {
+            options.set_recycle_log_file_num(4);
+            options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        }
+    }
+    options
+}
+
+fn column_options(column: Column, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_format_version(5);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    let mut options = Options::default();
+    match column {
+        Column::RaftLog => {
+            // Message bytes hardly compress and are purged before they are read twice.
+            options.set_compression_type(DBCompressionType::None);
+            options.set_write_buffer_size(limits::LOG_BUFFER_BYTES);
+        }
+        _ => {
+            options.set_compression_type(DBCompressionType::Lz4);
+            options.set_write_buffer_size(limits::ROW_BUFFER_BYTES);
+            table.set_bloom_filter(10.0, false);
+        }
+    }
+    options.set_block_based_table_factory(&table);
+    options
+}
+
+impl RowsRead for RocksRows {
+    fn get(&self, column: Column, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.db.get_cf(self.column(column)?, key).map_err(broken)
+    }
+
+    fn scan(&self, column: Column, range: Range<&[u8]>, visit: &mut Visit<'_>) -> io::Result<()> {
+        let iterator = self.db.raw_iterator_cf_opt(self.column(column)?, bounded(&range));
+        walk(iterator, range.start, visit)
+    }
+
+    fn last(&self, column: Column, range: Range<&[u8]>) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        last_of(self.db.raw_iterator_cf_opt(self.column(column)?, bounded(&range)))
+    }
+}
+
+impl Rows for RocksRows {
+    fn write(&self, batch: Batch, sync: Sync) -> io::Result<()> {
+        let mut write = WriteBatch::default();
+        for change in batch.changes {
+            match change {
+                Change::Put(column, key, value) => write.put_cf(self.column(column)?, key, value),
+                Change::Delete(column, key) => write.delete_cf(self.column(column)?, key),
+                Change::DeleteRange(column, range) => write.delete_range_cf(self.column(column)?, range.start, range.end),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(sync == Sync::Yes);
+        let result = self.db.write_opt(write, &options).map_err(broken);
+        if let (Err(error), Sync::Yes) = (&result, sync) {
+            // As with files: what the kernel dropped after a failed sync cannot be had back by trying again.
+            tracing::error!(%error, "the log cannot be synced; stopping so that nothing unsaved is acknowledged");
+            std::process::abort();
+        }
+        result
+    }
+
+    fn snapshot(&self) -> Box<dyn RowsRead> {
+        Box::new(RocksView(OwnedSnapshot::new(self.db.clone(), |db| db.snapshot())))
+    }
+
+    fn size(&self, column: Column, range: Range<&[u8]>) -> u64 {
+        match self.column(column) {
+            Ok(handle) => {
+                let range = rocksdb::Range::new(range.start, range.end);
+                self.db.get_approximate_sizes_cf(handle, &[range]).first().copied().unwrap_or(0)
+            }
+            Err(_) => 0,
+        }
+    }
+}
+
+self_cell::self_cell!(
+    /// A snapshot that keeps its database open.
+    struct OwnedSnapshot {
+        owner: Arc<DB>,
+        #[covariant]
+        dependent: Snapshot,
+    }
+);
+
+struct RocksView(OwnedSnapshot);
+
+impl RowsRead for RocksView {
+    fn get(&self, column: Column, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let handle = column_of(self.0.borrow_owner(), column)?;
+        self.0.borrow_dependent().get_cf(handle, key).map_err(broken)
+    }
+
+    fn scan(&self, column: Column, range: Range<&[u8]>, visit: &mut Visit<'_>) -> io::Result<()> {
+        let handle = column_of(self.0.borrow_owner(), column)?;
+        walk(self.0.borrow_dependent().raw_iterator_cf_opt(handle, bounded(&range)), range.start, visit)
+    }
+
+    fn last(&self, column: Column, range: Range<&[u8]>) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let handle = column_of(self.0.borrow_owner(), column)?;
+        last_of(self.0.borrow_dependent().raw_iterator_cf_opt(handle, bounded(&range)))
+    }
+}
+
+fn bounded(range: &Range<&[u8]>) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(range.start);
+    options.set_iterate_upper_bound(range.end);
+    options
+}
+
+fn walk(mut iterator: DBRawIterator<'_>, start: &[u8], visit: &mut Visit<'_>) -> io::Result<()> {
+    iterator.seek(start);
+    while let Some((key, value)) = iterator.item() {
+        if visit(key, value).is_break() {
+            return Ok(());
+        }
+        iterator.next();
+    }
+    iterator.status().map_err(broken)
+}
+
+fn last_of(mut iterator: DBRawIterator<'_>) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    iterator.seek_to_last();
+    if let Some((key, value)) = iterator.item() {
+        return Ok(Some((key.to_vec(), value.to_vec())));
+    }
+    iterator.status().map_err(broken)?;
+    Ok(None)
+}

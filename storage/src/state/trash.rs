@@ -1,0 +1,47 @@
+//! Removes bodies that lost their last name, once the entry that took it is purged here and no snapshot needs it (C7).
+
+use super::Shared;
+use crate::key;
+use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use model::BodyHash;
+use std::io;
+use std::ops::ControlFlow;
+
+/// Bodies looked at in one round.
+const PER_ROUND: usize = 256;
+
+/// One round; whether there may be more to do.
+pub fn sweep(shared: &Shared) -> io::Result<bool> {
+    let Some(purged) = shared.log.purged_index() else { return Ok(false) };
+    let pinned = shared.meta.lock().pins.values().min().copied();
+    let upto = pinned.map_or(purged, |pinned| purged.min(pinned));
+    let first = key::trash(shared.group, 0, &BodyHash([0; 32]));
+    let end = key::trash(shared.group, upto.saturating_add(1), &BodyHash([0; 32]));
+    let mut due = Vec::new();
+    shared.core.rows.scan(Column::Local, &first..&end, &mut |key, _| {
+        due.push(key.to_vec());
+        if due.len() < PER_ROUND { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let more = due.len() == PER_ROUND;
+    let mut batch = Batch::default();
+    let prefix = key::LOCAL_BYTES + 8;
+    for row in due {
+        let hash = row.get(prefix..).and_then(|hash| hash.try_into().ok()).map(BodyHash);
+        let over = match hash {
+            Some(hash) => {
+                // No apply is between finding a body there and giving it a name.
+                let _files = shared.core.files.write();
+                shared.core.bodies.remove_unreferenced(&hash)?
+            }
+            None => true,
+        };
+        if over {
+            batch.delete(Column::Local, row);
+        }
+    }
+    let removed = !batch.changes.is_empty();
+    if removed {
+        shared.core.rows.write(batch, Sync::No)?;
+    }
+    Ok(more && removed)
+}

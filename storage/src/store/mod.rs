@@ -1,0 +1,281 @@
+//! The store of one node: opens and closes everything, hands out its parts.
+
+mod directory;
+mod space;
+
+pub use directory::OpenError;
+pub use space::SpaceStatus;
+
+use crate::bodies::Bodies;
+use crate::disk::{Disk, RealDisk};
+use crate::key;
+use crate::lane::Lane;
+use crate::limits;
+use crate::log::{GroupLog, LogWriter, Metrics, MetricsView};
+use crate::rows::{Column, RocksRows, Rows, RowsRead};
+use crate::state::{Core, GroupState, Keeper};
+use bytes::Bytes;
+use directory::Lock;
+use model::GroupId;
+use parking_lot::{Mutex, RwLock};
+pub(crate) use space::SpaceWatch;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// Reads the entry in a log record; `None` when it holds none (a membership, say). Asked only after a crash.
+pub type Decode = Arc<dyn Fn(&[u8]) -> io::Result<Option<model::Entry>> + Send + Sync>;
+
+/// Told how a slow start goes: groups ready, groups in all.
+pub type Progress = Box<dyn Fn(usize, usize) + Send>;
+
+/// What [`Store::open`] needs.
+pub struct Options {
+    /// The data directory; made when it does not exist.
+    pub data: PathBuf,
+    /// Reads log records.
+    pub decode: Decode,
+    /// Told of progress.
+    pub progress: Progress,
+}
+
+/// An open store. Cheap to clone; [`Store::close`] ends it for all clones.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    writer: Arc<LogWriter>,
+    lanes: Mutex<Vec<Arc<Lane>>>,
+    groups: Mutex<BTreeMap<GroupId, (GroupLog, GroupState)>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    space: SpaceWatch,
+    data: PathBuf,
+    _lock: Option<Lock>,
+}
+
+impl Store {
+    /// Opens the data directory: takes its lock, checks its format, brings files in line with rows after a crash.
+    /// Blocks, after a crash for as long as it takes to repeat what the last second did.
+    pub fn open(options: Options) -> Result<Store, OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&options.data).map_err(OpenError::Io)?);
+        let lock = Lock::take(&options.data)?;
+        directory::check_version(&*disk)?;
+        let rows = Arc::new(RocksRows::open(&options.data.join("rows")).map_err(OpenError::Rows)?);
+        let parts = Parts { disk, rows, decode: options.decode, data: options.data, lock: Some(lock), threads: true };
+        Store::assemble(parts, &options.progress).map_err(OpenError::Io)
+    }
+
+    /// Opens simulated parts; everything then happens on the calling thread, and [`Self::tick`] stands for the time.
+    pub fn open_simulated(disk: Arc<dyn Disk>, rows: Arc<dyn Rows>, decode: Decode) -> io::Result<Store> {
+        let parts = Parts { disk, rows, decode, data: PathBuf::new(), lock: None, threads: false };
+        Store::assemble(parts, &(Box::new(|_, _| ()) as Progress))
+    }
+
+    fn assemble(parts: Parts, progress: &Progress) -> io::Result<Store> {
+        for directory in ["mail", "queue"] {
+            crate::disk::ensure_directory(&*parts.disk, directory)?;
+        }
+        let bodies = Arc::new(Bodies::open(parts.disk.clone())?);
+        let metrics = Arc::new(Metrics::default());
+        let mut threads = Vec::new();
+        let writer = if parts.threads {
+            let (writer, thread) = LogWriter::start(parts.rows.clone(), bodies.clone(), metrics.clone())?;
+            threads.push(thread);
+            writer
+        } else {
+            LogWriter::inline(parts.rows.clone(), bodies.clone(), metrics.clone())
+        };
+        let mut lanes = Vec::new();
+        for at in 0..limits::APPLY_THREADS {
+            lanes.push(Arc::new(if parts.threads {
+                let (lane, thread) = Lane::start(&format!("apply-{at}"))?;
+                threads.push(thread);
+                lane
+            } else {
+                Lane::Inline
+            }));
+        }
+        let core = Arc::new(Core {
+            disk: parts.disk.clone(),
+            rows: parts.rows,
+            bodies,
+            metrics,
+            decode: parts.decode,
+            files: RwLock::new(()),
+            keeper: Keeper::default(),
+        });
+        let space = SpaceWatch::new(parts.disk);
+        let inner = Inner {
+            core,
+            writer: Arc::new(writer),
+            lanes: Mutex::new(lanes),
+            groups: Mutex::default(),
+            threads: Mutex::new(threads),
+            space,
+            data: parts.data,
+            _lock: parts.lock,
+        };
+        let store = Store { inner: Arc::new(inner) };
+        store.recover(progress)?;
+        if parts.threads {
+            store.inner.space.reserve()?;
+            store.inner.space.measure();
+        }
+        if parts.threads {
+            store.start_keeper()?;
+        }
+        Ok(store)
+    }
+
+    fn recover(&self, progress: &Progress) -> io::Result<()> {
+        let groups = self.stored_groups()?;
+        let mut named = HashSet::new();
+        let mut logs = Vec::new();
+        for group in &groups {
+            let log = GroupLog::open(*group, self.inner.core.rows.clone(), self.inner.writer.clone())?;
+            let first = crate::state::files_synced_at_start(&self.inner.core, *group)?.map_or(0, |synced| synced + 1);
+            log.bodies_named(first..u64::MAX, &mut |_, hash| drop(named.insert(hash)))?;
+            logs.push(log);
+        }
+        let orphans = self.inner.core.bodies.take_over_staging(&named)?;
+        if orphans > 0 {
+            tracing::info!(orphans, "bodies of unfinished messages were removed");
+        }
+        for (at, (group, log)) in groups.iter().zip(logs).enumerate() {
+            progress(at, groups.len());
+            self.add_group(*group, log)?;
+        }
+        progress(groups.len(), groups.len());
+        self.inner.core.bodies.drop_unnamed_staging()
+    }
+
+    fn stored_groups(&self) -> io::Result<Vec<GroupId>> {
+        let mut found = Vec::new();
+        for column in [Column::RaftMeta, Column::RaftLog] {
+            let mut next = Some(GroupId(0));
+            while let Some(group) = next {
+                let mut seen = None;
+                self.inner.core.rows.scan(column, &group.0.to_be_bytes()..&[0xff; 13], &mut |key, _| {
+                    seen = key::group_of(key);
+                    ControlFlow::Break(())
+                })?;
+                found.extend(seen);
+                next = seen.and_then(|seen| seen.0.checked_add(1)).map(GroupId);
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    fn add_group(&self, group: GroupId, log: GroupLog) -> io::Result<(GroupLog, GroupState)> {
+        let lane = {
+            let lanes = self.inner.lanes.lock();
+            let lane = lanes.get(group.0 as usize % lanes.len().max(1)).cloned();
+            lane.ok_or_else(|| io::Error::other("the store is closed"))?
+        };
+        let state = GroupState::open(group, self.inner.core.clone(), log.clone(), lane)?;
+        self.inner.core.keeper.add(state.shared());
+        self.inner.groups.lock().insert(group, (log.clone(), state.clone()));
+        Ok((log, state))
+    }
+
+    fn start_keeper(&self) -> io::Result<()> {
+        let core = self.inner.core.clone();
+        let space = self.inner.space.clone();
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || core.keeper.run(&core, &space))?;
+        self.inner.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// A group's log and state, made empty on first use.
+    pub fn group(&self, group: GroupId) -> io::Result<(GroupLog, GroupState)> {
+        if let Some(there) = self.inner.groups.lock().get(&group) {
+            return Ok(there.clone());
+        }
+        let log = GroupLog::open(group, self.inner.core.rows.clone(), self.inner.writer.clone())?;
+        self.add_group(group, log)
+    }
+
+    /// A group's log.
+    pub fn log(&self, group: GroupId) -> io::Result<GroupLog> {
+        Ok(self.group(group)?.0)
+    }
+
+    /// A group's state.
+    pub fn state(&self, group: GroupId) -> io::Result<GroupState> {
+        Ok(self.group(group)?.1)
+    }
+
+    /// The groups that exist on this node, ascending.
+    pub fn groups(&self) -> Vec<GroupId> {
+        self.inner.groups.lock().keys().copied().collect()
+    }
+
+    /// The bodies on this node.
+    pub fn bodies(&self) -> Arc<Bodies> {
+        self.inner.core.bodies.clone()
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> MetricsView {
+        self.inner.core.metrics.view()
+    }
+
+    /// How full the disk is, as of about a second ago.
+    pub fn space(&self) -> SpaceStatus {
+        self.inner.space.status()
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.inner.data
+    }
+
+    /// The opaque identity of this node, as last set.
+    pub fn identity(&self) -> io::Result<Option<Bytes>> {
+        directory::identity(&*self.inner.core.disk)
+    }
+
+    /// Sets the node's identity; durable when this returns.
+    pub fn set_identity(&self, identity: &[u8]) -> io::Result<()> {
+        directory::set_identity(&*self.inner.core.disk, identity)
+    }
+
+    /// Does now what is done about every second behind the acknowledgements.
+    pub fn tick(&self) -> io::Result<()> {
+        self.inner.core.keeper.round(&self.inner.core)
+    }
+
+    /// Finishes what was asked, syncs it and ends the threads. Later requests fail. Blocks.
+    pub fn close(&self) -> io::Result<()> {
+        self.inner.core.keeper.stop();
+        self.inner.writer.close();
+        self.inner.lanes.lock().clear();
+        let groups = std::mem::take(&mut *self.inner.groups.lock());
+        drop(groups);
+        let threads = std::mem::take(&mut *self.inner.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                return Err(io::Error::other("a storage thread had panicked"));
+            }
+        }
+        self.inner.core.keeper.round(&self.inner.core)?;
+        self.inner.core.rows.write(crate::rows::Batch::default(), crate::rows::Sync::Yes)
+    }
+}
+
+struct Parts {
+    disk: Arc<dyn Disk>,
+    rows: Arc<dyn Rows>,
+    decode: Decode,
+    data: PathBuf,
+    lock: Option<Lock>,
+    threads: bool,
+}
