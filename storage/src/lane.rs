@@ -1,5 +1,6 @@
 //! Where work runs: on a named thread in the order it was sent, or at once on the caller for the simulator.
 
+use parking_lot::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -11,11 +12,11 @@ pub enum Lane {
     /// On the calling thread, before `run` returns.
     Inline,
     /// On a thread of its own.
-    Thread(Sender<Job>),
+    Thread(Mutex<Option<Sender<Job>>>),
 }
 
 impl Lane {
-    /// Starts a thread that ends when the lane is dropped and its jobs are done.
+    /// Starts a thread that ends when the lane is closed or dropped and its jobs are done.
     pub fn start(name: &str) -> std::io::Result<(Lane, JoinHandle<()>)> {
         let (sender, receiver): (_, Receiver<Job>) = channel();
         let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
@@ -23,14 +24,26 @@ impl Lane {
                 job();
             }
         })?;
-        Ok((Lane::Thread(sender), thread))
+        Ok((Lane::Thread(Mutex::new(Some(sender))), thread))
     }
 
     /// Runs a job. After the lane's thread has ended the job is dropped unrun.
     pub fn run(&self, job: Job) {
         match self {
             Lane::Inline => job(),
-            Lane::Thread(sender) => drop(sender.send(job)),
+            Lane::Thread(sender) => {
+                let sender = sender.lock().clone();
+                if let Some(sender) = sender {
+                    drop(sender.send(job));
+                }
+            }
+        }
+    }
+
+    /// Lets the thread end once the jobs sent so far are done; later jobs are dropped unrun.
+    pub fn close(&self) {
+        if let Lane::Thread(sender) = self {
+            sender.lock().take();
         }
     }
 }

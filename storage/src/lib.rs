@@ -24,3 +24,6 @@ pub use store::{Decode, OpenError, Options, Progress, Store};
 
 /// A completion: called once, from a thread of this crate, and must not block.
 pub type Done<T> = Box<dyn FnOnce(std::io::Result<T>) + Send>;
+
+#[cfg(test)]
+mod testing;

@@ -8,12 +8,13 @@ mod record;
 mod tail;
 mod writer;
 
+pub(crate) use metrics::add;
 pub use metrics::{Metrics, MetricsView};
 pub(crate) use writer::LogWriter;
 
 use crate::key::{self, Meta};
 use crate::lane::Job;
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Rows, Sync};
 use crate::Done;
 use bytes::Bytes;
 use model::{BodyHash, GroupId};

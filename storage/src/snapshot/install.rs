@@ -3,7 +3,7 @@
 
 use super::{Manifest, Piece, Position, take_piece, touch_of};
 use crate::key::{self, Generation, Local, Meta};
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Sync};
 use crate::state::{LocalRows, Projection, Redo, Shared, Touches, encode_applied, encode_redo, io_error};
 use crate::{Done, limits};
 use model::mailbox::maildir;

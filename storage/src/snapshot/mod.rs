@@ -8,7 +8,7 @@ mod install;
 
 pub use export::{Cursor, Manifest, Snapshot};
 pub(crate) use export::build;
-pub use install::Install;
+pub use install::{Install, PIECE_BYTES_MAX};
 
 use bytes::Bytes;
 use model::{AccountId, BodyHash, FolderId, Touch};

@@ -7,7 +7,7 @@ use super::view::{encode_applied, io_error};
 use super::{ApplyItem, Shared};
 use crate::key::{self, Meta};
 use crate::log::add;
-use crate::rows::{Batch, Column, Rows, Sync};
+use crate::rows::{Batch, Column, Sync};
 use bytes::Bytes;
 use model::{BodyHash, Outcome, Touch};
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use super::GroupState;
 use crate::key;
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Sync};
 use model::{AccountId, FolderId, Uid};
 use std::io;
 use std::ops::{ControlFlow, RangeInclusive};

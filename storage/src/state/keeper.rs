@@ -8,7 +8,7 @@ use super::{Core, Shared, trash};
 use crate::key::{self, Local, Meta};
 use crate::lane::Lane;
 use crate::log::add;
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Sync};
 use crate::store::SpaceWatch;
 use crate::{Done, limits};
 use model::mailbox::maildir;

@@ -23,10 +23,10 @@ pub(crate) use view::{encode_applied, get_under, io_error, scan_under};
 
 use crate::bodies::Bodies;
 use crate::disk::Disk;
-use crate::key::{self, Generation, Meta};
+use crate::key::Generation;
 use crate::lane::Lane;
 use crate::log::{GroupLog, Metrics};
-use crate::rows::{Column, Rows, RowsRead};
+use crate::rows::Rows;
 use crate::snapshot::Snapshot;
 use crate::{Decode, Done};
 use bytes::Bytes;
@@ -156,10 +156,6 @@ impl Shared {
     /// A replicated or local prefix of the generation that is read now.
     pub fn generation(&self) -> Generation {
         self.meta.lock().generation
-    }
-
-    pub fn meta_row(&self, kind: Meta) -> io::Result<Option<Vec<u8>>> {
-        self.core.rows.get(Column::RaftMeta, &key::meta(self.group, kind))
     }
 
     /// Keeps the log from losing what a snapshot in use or unsynced files need (C6).

@@ -9,7 +9,7 @@ use super::view::{decode_applied, decode_generation, decode_index, io_error};
 use super::{Core, GroupMeta, Shared};
 use crate::key::{self, Local, Meta};
 use crate::log::GroupLog;
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Sync};
 use bytes::Bytes;
 use model::mailbox::maildir;
 use model::{BodyHash, GroupId, Touch};

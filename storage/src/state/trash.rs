@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::key;
-use crate::rows::{Batch, Column, Rows, RowsRead, Sync};
+use crate::rows::{Batch, Column, Sync};
 use model::BodyHash;
 use std::io;
 use std::ops::ControlFlow;

@@ -12,7 +12,7 @@ use crate::key;
 use crate::lane::Lane;
 use crate::limits;
 use crate::log::{GroupLog, LogWriter, Metrics, MetricsView};
-use crate::rows::{Column, RocksRows, Rows, RowsRead};
+use crate::rows::{Column, RocksRows, Rows};
 use crate::state::{Core, GroupState, Keeper};
 use bytes::Bytes;
 use directory::Lock;
@@ -140,7 +140,7 @@ impl Store {
         for group in &groups {
             let log = GroupLog::open(*group, self.inner.core.rows.clone(), self.inner.writer.clone())?;
             let first = crate::state::files_synced_at_start(&self.inner.core, *group)?.map_or(0, |synced| synced + 1);
-            log.bodies_named(first..u64::MAX, &mut |_, hash| drop(named.insert(hash)))?;
+            log.bodies_named(first..u64::MAX, &mut |_, hash| named.extend([hash]))?;
             logs.push(log);
         }
         let orphans = self.inner.core.bodies.take_over_staging(&named)?;
@@ -253,21 +253,34 @@ impl Store {
         self.inner.core.keeper.round(&self.inner.core)
     }
 
+    /// Ends the threads as a killed process would end them, as far as a test can.
+    #[cfg(test)]
+    pub(crate) fn abandon(&self) {
+        self.end_threads().unwrap();
+        self.inner.groups.lock().clear();
+    }
+
     /// Finishes what was asked, syncs it and ends the threads. Later requests fail. Blocks.
     pub fn close(&self) -> io::Result<()> {
+        self.end_threads()?;
+        self.inner.core.keeper.round(&self.inner.core)?;
+        self.inner.groups.lock().clear();
+        self.inner.core.rows.write(crate::rows::Batch::default(), crate::rows::Sync::Yes)
+    }
+
+    fn end_threads(&self) -> io::Result<()> {
         self.inner.core.keeper.stop();
         self.inner.writer.close();
-        self.inner.lanes.lock().clear();
-        let groups = std::mem::take(&mut *self.inner.groups.lock());
-        drop(groups);
+        for lane in self.inner.lanes.lock().drain(..) {
+            lane.close();
+        }
         let threads = std::mem::take(&mut *self.inner.threads.lock());
         for thread in threads {
             if thread.join().is_err() {
                 return Err(io::Error::other("a storage thread had panicked"));
             }
         }
-        self.inner.core.keeper.round(&self.inner.core)?;
-        self.inner.core.rows.write(crate::rows::Batch::default(), crate::rows::Sync::Yes)
+        Ok(())
     }
 }
 
