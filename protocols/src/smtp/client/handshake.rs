@@ -31,7 +31,6 @@ impl Client {
             }
             Mode::Helo if good => self.secure(),
             Mode::StartTlsReply if reply.code() == 220 => {
-                self.input.clear();
                 self.events.push_back(Event::StartTls);
                 self.mode = Mode::Handshake;
             }
