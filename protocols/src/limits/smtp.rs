@@ -49,7 +49,7 @@ pub const ERRORS_MAX: u32 = 20;
 /// Refused recipients in one session before it is ended with 421: a client that guesses addresses.
 pub const REFUSED_RECIPIENTS_MAX: u32 = 100;
 
-/// Commands in a row that move no mail (NOOP, RSET, VRFY, HELP, EHLO) before the session is ended with 421.
+/// Commands in a row that move no mail (NOOP, RSET, VRFY, HELP, EHLO, empty chunks, refused senders) before the session is ended with 421.
 pub const IDLE_COMMANDS_MAX: u32 = 100;
 
 /// Failed AUTH exchanges in one session before it is ended with 421.

@@ -304,3 +304,13 @@ proptest! {
         client.pump();
     }
 }
+
+#[test]
+fn a_host_that_refuses_in_its_greeting_is_left_with_quit() {
+    for (greeting, kind) in [("554 no mail here\r\n", 'r'), ("450 busy\r\n", 'l')] {
+        let mut client = ClientDriver::new(client_driver::config(TlsPolicy::Never), Vec::new(), 100);
+        assert_eq!(against(&mut client, &[greeting]), ["QUIT\r\n"]);
+        let Some(CloseReason::Failed(outcome)) = client.closed else { panic!() };
+        assert_eq!(codes(&[*outcome])[0].0, kind);
+    }
+}

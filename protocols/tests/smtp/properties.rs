@@ -156,3 +156,16 @@ fn the_machine_stops_reading_while_an_answer_is_awaited() {
     server.answer_mail(Verdict::Accept).unwrap();
     assert!(server.answer_mail(Verdict::Accept).is_err());
 }
+
+#[test]
+fn commands_that_move_no_mail_end_the_session_at_their_bound() {
+    let idle = protocols::limits::smtp::IDLE_COMMANDS_MAX as usize;
+    let start = "HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@c.org>\r\n";
+    for line in ["NOOP\r\n", "BDAT 0\r\n", "MAIL FROM:<spam@b.org>\r\n", "RSET\r\n"] {
+        let start = if line.starts_with("BDAT") { start } else { "HELO a\r\n" };
+        let input = [start, &line.repeat(idle * 2)].concat();
+        let seen = run(Service::Mx, input.as_bytes(), 1000);
+        assert!(seen.replies.ends_with(b"421 4.7.0 Too many errors, closing connection\r\n"), "{line}");
+        assert_eq!(seen.log.last().map(String::as_str), Some("close TooManyErrors"), "{line}");
+    }
+}

@@ -39,7 +39,7 @@ impl Client {
             Mode::Auth if reply.code() == 235 => self.become_ready(),
             _ => {
                 let outcome = Outcome::from_reply(self.stage(), reply);
-                self.fail(outcome);
+                self.leave(outcome);
             }
         }
     }
@@ -56,7 +56,7 @@ impl Client {
             // RFC 3463 section 3.8: X.7.4, security features not supported. The host may be mended or impersonated, so
             // this is no refusal for good.
             let enhanced = EnhancedCode::new(4, 7, 4);
-            self.fail(Outcome::broken(Stage::StartTls, enhanced, "The host does not offer the TLS it must"));
+            self.leave(Outcome::broken(Stage::StartTls, enhanced, "The host does not offer the TLS it must"));
         } else {
             self.authenticate();
         }
@@ -65,14 +65,14 @@ impl Client {
     fn authenticate(&mut self) {
         if self.config.tls == TlsPolicy::Required && !self.tls_active {
             let enhanced = EnhancedCode::new(4, 7, 4);
-            return self.fail(Outcome::broken(Stage::StartTls, enhanced, "The host refused STARTTLS"));
+            return self.leave(Outcome::broken(Stage::StartTls, enhanced, "The host refused STARTTLS"));
         }
         let Some((username, password)) = &self.config.credentials else { return self.become_ready() };
         // RFC 4954 section 4: a readable password is not sent in the plain.
         if !(self.tls_active || self.config.peer_is_loopback) || !self.extensions.auth_plain {
             let enhanced = EnhancedCode::new(4, 7, 0);
             let text = "The relay offers no safe AUTH PLAIN";
-            return self.fail(Outcome::broken(Stage::Auth, enhanced, text));
+            return self.leave(Outcome::broken(Stage::Auth, enhanced, text));
         }
         let line = format!("AUTH PLAIN {}", wire::encode(&client::plain(username, password)));
         self.command(&line);
@@ -82,5 +82,11 @@ impl Client {
     pub(super) fn become_ready(&mut self) {
         self.mode = Mode::Idle;
         self.events.push_back(Event::Ready);
+    }
+
+    /// Ends a session that is in step but of no use (RFC 5321 section 4.1.1.10: QUIT before closing).
+    fn leave(&mut self, outcome: Outcome) {
+        self.fail(outcome);
+        self.command("QUIT");
     }
 }

@@ -172,5 +172,6 @@ impl Server {
     fn auth_unavailable(&mut self) {
         let text = "Temporary authentication failure";
         self.reply(&Reply::new(454, EnhancedCode::new(4, 7, 0), text));
+        self.count_idle_command();
     }
 }

@@ -164,7 +164,10 @@ impl Server {
 
     pub(super) fn sender_decided(&mut self, mail: Mail, verdict: Verdict) {
         let text = match verdict {
-            Verdict::Refuse(reply) => return self.refuse(reply),
+            Verdict::Refuse(reply) => {
+                self.refuse(reply);
+                return self.count_idle_command();
+            }
             Verdict::Accept => "Ok".into(),
             Verdict::AcceptWith(text) => text,
         };

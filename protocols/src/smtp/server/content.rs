@@ -257,6 +257,9 @@ impl Server {
                 let text = format!("{} octets received", size.bytes);
                 self.reply(&Reply::new(250, EnhancedCode::new(2, 0, 0), text));
                 self.transaction = Transaction::Chunks(content);
+                if size.bytes == 0 {
+                    self.count_idle_command();
+                }
             }
         }
     }
