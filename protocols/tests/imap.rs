@@ -198,5 +198,5 @@ macro_rules! transcripts {
 
 transcripts! {
     append authenticate binary condstore copy_move create_delete_rename enable errors expunge fetch idle list login
-    news qresync search searchres select store utf8 transport lifecycle
+    invalid news pipelining qresync search searchres select store utf8 timeout transport lifecycle
 }

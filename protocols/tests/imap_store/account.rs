@@ -107,9 +107,6 @@ impl Account {
 
     /// Answers a request; appends, fetches and searches are the connection's.
     pub fn answer(&mut self, request: Request) -> Result<Reply, StoreError> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
         match request {
             Request::OpenAccount { authzid: Some(_), .. } => Err(StoreError::NotPermitted),
             Request::OpenAccount { .. } | Request::Deselect { .. } => Ok(Reply::Done),

@@ -131,6 +131,9 @@ impl Connection {
 
     fn call(&mut self, request: Request) -> Result<Reply, StoreError> {
         let mut account = self.account.borrow_mut();
+        if let Some(failure) = account.failure.take() {
+            return Err(failure);
+        }
         match request {
             Request::AppendStart { ref flags, internaldate, .. } => {
                 let draft = Draft { flags: flags.clone(), internaldate: internaldate.unwrap_or(NOW), body: Vec::new() };

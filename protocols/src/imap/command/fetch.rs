@@ -150,7 +150,12 @@ impl Fetching {
             messages = self.take_targets(snapshot);
         }
         if messages.is_empty() {
-            return self.finish().into();
+            let finish = self.finish();
+            if self.unknown_encoding && !self.marked.is_empty() {
+                // Messages that were left out have been marked as read all the same.
+                return super::store::tell_flags(core, &self.marked, finish);
+            }
+            return finish.into();
         }
         let plan = FetchPlan { folder: snapshot.folder, items: self.items.clone(), messages };
         Step::Call(Request::Fetch(Arc::new(plan)), Box::new(self))

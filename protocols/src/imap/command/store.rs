@@ -32,13 +32,12 @@ pub(super) fn start(core: &mut Core, arguments: StoreArguments, addressing: Addr
             if stored.keywords.is_some() {
                 core.write_flag_tables();
             }
-            let conditional = unchanged_since.is_some();
             let finish = finish(core, &stored, addressing, missing);
             let items = StateItems {
                 uid: addressing == Addressing::Uid || core.features.qresync || core.features.rev2,
                 flags: !silent,
                 // RFC 7162 section 3.1.3: MODSEQ is told even if FLAGS is not.
-                modseq: core.features.condstore && (conditional || !silent || core.features.qresync),
+                modseq: core.features.condstore,
             };
             Box::new(Telling { positions, told: 0, items, finish }).resume(core)
         }
@@ -87,6 +86,15 @@ struct Telling {
     told: usize,
     items: StateItems,
     finish: Finish,
+}
+
+/// Tells the flags of messages as the snapshot has them, then ends with `finish`.
+pub(super) fn tell_flags(core: &mut Core, uids: &UidRanges, finish: Finish) -> Step {
+    let Some(snapshot) = &core.selected else { return finish.into() };
+    let known = snapshot.messages().iter().enumerate().filter(|(_, state)| uids.contains(state.uid));
+    let positions = known.map(|(position, _)| u32::try_from(position).unwrap_or(u32::MAX)).collect();
+    let items = core.unsolicited_items();
+    Box::new(Telling { positions, told: 0, items, finish }).resume(core)
 }
 
 impl Running for Telling {
