@@ -93,7 +93,11 @@ impl Run {
             "fail" => self.account.borrow_mut().failure = Some(StoreError::Unavailable),
             "shutdown" | "timeout" => {
                 let connection = self.connection(1);
-                if word == "shutdown" { connection.session.shutdown() } else { connection.session.timeout() }
+                if word == "shutdown" {
+                    connection.session.shutdown()
+                } else {
+                    connection.session.timeout()
+                }
                 connection.run();
             }
             _ => panic!("unknown directive {directive}"),
@@ -139,7 +143,7 @@ fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(rest[..at].as_bytes());
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
         let escape: &[u8] = match rest.as_bytes().get(at + 1) {
             Some(b'n') => b"\r\n",
             Some(b'0') => b"\0",

@@ -144,5 +144,8 @@ fn a_line_without_end_is_bounded() {
     }
     connection.take_sent();
     connection.feed(b"\r\nb NOOP\r\n");
-    assert_eq!(visible(&connection.take_sent()), "* BAD Invalid tag\r\nb OK NOOP completed\r\n".replace("Invalid tag", "Command line too long"));
+    assert_eq!(
+        visible(&connection.take_sent()),
+        "* BAD Invalid tag\r\nb OK NOOP completed\r\n".replace("Invalid tag", "Command line too long")
+    );
 }

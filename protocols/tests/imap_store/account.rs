@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocols::imap::store::{
-    Changes, Copied, Flags, FlagNames, FolderId, MailboxInfo, MailboxStatus, MessageState, ModSeq, Reply, Request,
+    Changes, Copied, FlagNames, Flags, FolderId, MailboxInfo, MailboxStatus, MessageState, ModSeq, Reply, Request,
     Selected, SpecialUse, StoreAction, StoreError, Stored, Uid, UidRanges,
 };
 use protocols::mime::{Digest, Scanner};

@@ -111,11 +111,8 @@ impl Connection {
             }
             Output::NeedSaslMaterial => self.session.sasl_material(Material::new(&[7; 18], [1; 32])),
             Output::CheckPassword { username, password, .. } => {
-                let result = if username == "busy" {
-                    Err(StoreError::Unavailable)
-                } else {
-                    Ok(password.as_str() == "secret")
-                };
+                let result =
+                    if username == "busy" { Err(StoreError::Unavailable) } else { Ok(password.as_str() == "secret") };
                 self.session.password_result(result);
             }
             Output::NeedScram { .. } => self.session.scram_keys(Ok(None)),
@@ -216,7 +213,8 @@ fn search_plan(account: &mut Account, plan: &SearchPlan) -> Result<Reply, StoreE
         let Some(message) = folder.messages.get(&state.uid) else { continue };
         let email_id = format!("M{}", state.uid);
         let mut body = message.body.as_slice();
-        if search::matches(&plan.program, state, &facts(message, &email_id), NOW, &mut body).expect("no reading error") {
+        if search::matches(&plan.program, state, &facts(message, &email_id), NOW, &mut body).expect("no reading error")
+        {
             matched.push(state.uid);
         }
     }

@@ -150,7 +150,9 @@ impl<'a> Cursor<'a> {
     /// ```
     pub fn astring(&mut self) -> Parsed<Cow<'a, [u8]>> {
         match self.peek() {
-            Some(b'"' | b'{' | b'~') => self.string(),
+            Some(b'"' | b'{') => self.string(),
+            // A tilde alone begins an atom, such as a mailbox name.
+            Some(b'~') if self.rest().starts_with(b"~{") => self.string(),
             _ => match self.take_while(is_astring_char) {
                 [] => syntax("Expected a string"),
                 run => Ok(Cow::Borrowed(run)),
@@ -275,6 +277,7 @@ mod tests {
 
     #[test]
     fn strings_of_all_kinds() {
+        assert_eq!(Cursor::new(b"~ann/mail").astring().unwrap().as_ref(), b"~ann/mail");
         let mut cursor = Cursor::new(b"abc] \"a\\\"b\" {3}\r\na\r\n ~{2+}\r\n\0\x01");
         assert_eq!(cursor.astring().unwrap().as_ref(), b"abc]");
         cursor.space().unwrap();
