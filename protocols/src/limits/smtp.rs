@@ -12,8 +12,8 @@ pub const DOMAIN_BYTES_MAX: usize = 255;
 /// Longest argument of HELO, EHLO and LHLO in bytes: a domain or address literal.
 pub const HELO_BYTES_MAX: usize = 255;
 
-/// Longest command line in bytes with its CRLF. RFC 5321 section 4.5.3.1.4 says 512, to which RFC 3461 section 5 adds
-/// 1,000 for ENVID and ORCPT and RFC 4954 section 3 adds 500 for AUTH=; this is the next power of two.
+/// Longest command line in bytes with its CRLF. RFC 5321 section 4.5.3.1.4 says 512, RFC 3461 section 5.4 asks for 1036 and
+/// RFC 4954 section 3 adds 500 for AUTH=; this is the next power of two.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
 
 /// Longest AUTH command or answer line in bytes with its CRLF (RFC 4954 section 4).
@@ -59,10 +59,10 @@ pub const AUTH_FAILURES_MAX: u32 = 3;
 /// connection is closed.
 pub const DISCARD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Longest ENVID in bytes of xtext (RFC 3461 section 4.4).
+/// Longest ENVID in bytes of xtext (RFC 3461 section 5.4).
 pub const ENVELOPE_ID_BYTES_MAX: usize = 100;
 
-/// Longest ORCPT in bytes of xtext (RFC 3461 section 4.2).
+/// Longest ORCPT in bytes of xtext (RFC 3461 sections 4.2 and 5.4).
 pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
 
 /// Longest text of one reply in bytes that this server sends (RFC 5321 section 4.5.3.1.5: 512 with code and CRLF).

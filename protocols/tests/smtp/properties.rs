@@ -169,3 +169,31 @@ fn commands_that_move_no_mail_end_the_session_at_their_bound() {
         assert_eq!(seen.log.last().map(String::as_str), Some("close TooManyErrors"), "{line}");
     }
 }
+
+/// The writes of a session, one string each, with the decisions asked for between them.
+fn writes(input: &[u8]) -> Vec<String> {
+    use protocols::smtp::server::{Event, Server, Verdict};
+    let mut server = Server::new(config(Service::Mx, Tls::Absent));
+    let mut seen = Vec::new();
+    server.handle_input(input);
+    while let Some(event) = server.poll() {
+        match event {
+            Event::Write(bytes) => seen.push(String::from_utf8(bytes).unwrap()),
+            Event::CheckMail(_) => server.answer_mail(Verdict::Accept).unwrap(),
+            Event::CheckRecipient(_) => server.answer_recipient(Verdict::Accept).unwrap(),
+            Event::DataStart(_) => server.answer_data_start(Verdict::Accept).unwrap(),
+            _ => {}
+        }
+    }
+    seen
+}
+
+#[test]
+fn replies_to_a_group_leave_together_and_others_do_not_wait() {
+    let group = b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.org>\r\nRCPT TO:<b@b.org>\r\nDATA\r\n";
+    let seen = writes(group);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert!(seen[0].ends_with("250 mx.example.org\r\n") && seen[1].contains("354 "), "{seen:?}");
+    let seen = writes(b"HELO a\r\nNOOP\r\nFOO\r\nRSET\r\nRSET\r\n");
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}

@@ -47,7 +47,8 @@ pub struct RecipientStatus<'facts> {
 pub enum Original<'facts> {
     /// Its header section, with or without the empty line at its end.
     Headers(&'facts [u8]),
-    /// All of it: the caller writes its bytes between [`Bounce::before`] and [`Bounce::after`].
+    /// All of it: the caller writes its bytes between [`Bounce::before`] and [`Bounce::after`]. Meant for failures: other
+    /// reports should bring back the header section only.
     Full {
         /// What its content is.
         body: Body,

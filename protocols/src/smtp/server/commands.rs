@@ -61,6 +61,9 @@ impl Server {
     }
 
     fn obey(&mut self, command: Command) {
+        // RFC 2920 section 3.2 (5): replies to these are not held back.
+        self.send_now =
+            matches!(command, Command::Hello(..) | Command::Noop | Command::Verify | Command::Expand | Command::Help);
         match command {
             Command::Hello(kind, name) => self.hello(kind, name),
             Command::Mail(mail) => self.mail(mail),

@@ -28,6 +28,8 @@ pub struct Server {
     input: Input,
     input_ended: bool,
     output: Vec<u8>,
+    /// A reply that must not wait for others is in the output (RFC 2920 section 3.2).
+    send_now: bool,
     events: VecDeque<Event>,
     mode: Mode,
     session: Session,
@@ -114,6 +116,7 @@ impl Server {
             input: Input::default(),
             input_ended: false,
             output: Vec::new(),
+            send_now: false,
             events: VecDeque::new(),
             mode: Mode::Commands,
             session: Session::default(),
@@ -130,12 +133,12 @@ impl Server {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
-            if self.output.len() >= OUTPUT_BYTES_MAX {
+            if self.output.len() >= OUTPUT_BYTES_MAX || (self.send_now && !self.output.is_empty()) {
                 return Some(self.take_output());
             }
             match self.step() {
                 Step::Again => {}
-                // RFC 2920 section 3.2: replies gather until the client has to act.
+                // RFC 2920 section 3.2: replies to a group of commands gather and leave as a unit.
                 Step::NeedInput if !self.output.is_empty() => return Some(self.take_output()),
                 Step::NeedInput | Step::NeedAnswer => return None,
             }
@@ -335,6 +338,7 @@ impl Server {
     /// Replies to a protocol error of the client and counts it.
     fn fault(&mut self, reply: &Reply) {
         self.reply(reply);
+        self.send_now |= reply.code() == 500;
         self.session.errors += 1;
         self.end_when(self.session.errors >= ERRORS_MAX);
     }
@@ -389,6 +393,7 @@ impl Server {
     }
 
     fn take_output(&mut self) -> Event {
+        self.send_now = false;
         Event::Write(std::mem::take(&mut self.output))
     }
 
