@@ -1,1 +1,35 @@
-//! Duty of this crate: see its Cargo.toml description and docs/decisions; filled in crate by crate.
+//! Agreement between nodes: every write of every group goes through consensus, on one node as on many.
+//!
+//! Commands go in, replies come out once they are durable on a majority and applied; rows are read behind a barrier.
+//! This crate knows consensus and storage; it does not know mail protocols, Maildir paths or actors.
+//!
+//! ```text
+//! handle (propose, read, watch, status)  →  group (supervised)  →  raft/replica (openraft)  →  storage
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod clock;
+mod compaction;
+pub mod error;
+mod files;
+mod group;
+mod handle;
+mod identity;
+pub mod limits;
+pub mod metrics;
+mod placement;
+mod raft;
+mod start;
+pub mod status;
+pub mod watch;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{ProposeError, ReadError, StartError};
+pub use handle::Cluster;
+pub use metrics::ClusterMetrics;
+pub use raft::codec::decode_record;
+pub use start::{Progress, StartOptions};
+pub use status::{ClusterStatus, GroupStatus, ReplicaStatus, Role};
+pub use storage::{Bodies, BodyReader, ReadView, StagedBody};
+pub use watch::{Notice, Subscription};

@@ -1,0 +1,39 @@
+//! Keeps the logs short: when one passes its bound, its group takes a snapshot and purges what the snapshot covers.
+//! One group at a time, so that snapshots never compete with each other for the disk.
+
+use crate::group::Group;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until `stopping`. `bell` is rung by the groups' logs.
+pub async fn run(groups: Vec<Arc<Group>>, bell: Arc<Notify>, stopping: CancellationToken) {
+    let work = async {
+        loop {
+            bell.notified().await;
+            for group in &groups {
+                if group.parts().bell.take() {
+                    shorten(group).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = work => {}
+    }
+}
+
+async fn shorten(group: &Group) {
+    let parts = group.parts();
+    let Some(replica) = group.replica() else {
+        return;
+    };
+    if replica.compact().await {
+        parts.counters.snapshots.fetch_add(1, Relaxed);
+    } else {
+        // The next entry rings again.
+        tracing::warn!(group = %parts.group, "the log is too long and could not be shortened yet");
+    }
+}

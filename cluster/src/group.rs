@@ -1,0 +1,163 @@
+//! One group on this node, for as long as the node runs: its replica, and what replaces the replica when it fails.
+//!
+//! A failed replica is stopped, rebuilt from disk after a wait that doubles, and never left dead in silence.
+
+use crate::error::{ProposeError, ReadError, StartError};
+use crate::limits::{REBUILD_WAIT_MAX, REBUILD_WAIT_MIN};
+use crate::raft::{Parts, Replica};
+use crate::status::{GroupStatus, Role};
+use parking_lot::RwLock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A supervised group.
+pub struct Group {
+    parts: Parts,
+    phase: RwLock<Phase>,
+}
+
+enum Phase {
+    Running(Replica),
+    Rebuilding { last: Box<GroupStatus>, reason: String, attempt: u32 },
+    Stopped,
+}
+
+impl Group {
+    /// Starts the replica and waits until it is ready; see [`Replica::start`].
+    pub async fn start(parts: Parts, formed: bool) -> Result<Self, StartError> {
+        let replica = Replica::start(&parts, formed).await?;
+        Ok(Group { parts, phase: RwLock::new(Phase::Running(replica)) })
+    }
+
+    /// What the group is made of.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The replica, when it runs.
+    pub fn replica(&self) -> Option<Replica> {
+        match &*self.phase.read() {
+            Phase::Running(replica) => Some(replica.clone()),
+            _ => None,
+        }
+    }
+
+    /// The replica for a proposal, or why there is none.
+    pub fn proposer(&self) -> Result<Replica, ProposeError> {
+        match &*self.phase.read() {
+            Phase::Running(replica) => Ok(replica.clone()),
+            Phase::Rebuilding { .. } => Err(ProposeError::Unavailable),
+            Phase::Stopped => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// The replica for a read, or why there is none.
+    pub fn reader(&self) -> Result<Replica, ReadError> {
+        match &*self.phase.read() {
+            Phase::Running(replica) => Ok(replica.clone()),
+            Phase::Rebuilding { .. } => Err(ReadError::Unavailable),
+            Phase::Stopped => Err(ReadError::Stopped),
+        }
+    }
+
+    /// How the group stands.
+    pub fn status(&self) -> GroupStatus {
+        match &*self.phase.read() {
+            Phase::Running(replica) => replica.status(self.parts.group),
+            Phase::Rebuilding { last, reason, attempt } => {
+                let role = Role::Rebuilding { reason: reason.clone(), attempt: *attempt };
+                GroupStatus { role, leader: None, ..(**last).clone() }
+            }
+            Phase::Stopped => self.empty_status(Role::Stopped),
+        }
+    }
+
+    fn empty_status(&self, role: Role) -> GroupStatus {
+        let size = self.parts.log.size();
+        GroupStatus {
+            group: self.parts.group,
+            replica: self.parts.replica,
+            role,
+            leader: None,
+            term: 0,
+            last_log: None,
+            applied: None,
+            purged: None,
+            snapshot: None,
+            log_entries: size.entries,
+            log_bytes: size.bytes,
+            replicas: Vec::new(),
+        }
+    }
+
+    /// Keeps the group alive until `stopping`; then stops it.
+    pub async fn supervise(&self, stopping: CancellationToken) {
+        let mut attempt = 0;
+        while let Some(replica) = self.replica() {
+            let since = Instant::now();
+            let reason = tokio::select! {
+                () = stopping.cancelled() => break,
+                reason = replica.ended() => reason,
+            };
+            if since.elapsed() > REBUILD_WAIT_MAX {
+                attempt = 0;
+            }
+            tracing::error!(group = %self.parts.group, reason, "the group's replica failed and is being rebuilt");
+            let last = Box::new(replica.status(self.parts.group));
+            self.set(Phase::Rebuilding { last, reason, attempt });
+            replica.stop().await;
+            tokio::select! {
+                () = stopping.cancelled() => break,
+                rebuilt = self.rebuild(&mut attempt) => self.set(Phase::Running(rebuilt)),
+            }
+        }
+        if let Some(replica) = self.replica() {
+            replica.stop().await;
+        }
+        self.set(Phase::Stopped);
+    }
+
+    async fn rebuild(&self, attempt: &mut u32) -> Replica {
+        loop {
+            tokio::time::sleep(wait_before(*attempt)).await;
+            *attempt += 1;
+            self.parts.counters.rebuilds.fetch_add(1, Relaxed);
+            match Replica::start(&self.parts, true).await {
+                Ok(replica) => {
+                    tracing::info!(group = %self.parts.group, attempt = *attempt, "the group's replica is rebuilt");
+                    self.parts.changes.publish_all();
+                    return replica;
+                }
+                Err(error) => {
+                    tracing::error!(group = %self.parts.group, %error, attempt = *attempt, "rebuilding failed");
+                    if let Phase::Rebuilding { reason, attempt: shown, .. } = &mut *self.phase.write() {
+                        *reason = error.to_string();
+                        *shown = *attempt;
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.phase.write() = phase;
+    }
+}
+
+fn wait_before(attempt: u32) -> Duration {
+    REBUILD_WAIT_MIN.saturating_mul(1 << attempt.min(16)).min(REBUILD_WAIT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_bound() {
+        assert_eq!(wait_before(0), REBUILD_WAIT_MIN);
+        assert_eq!(wait_before(2), REBUILD_WAIT_MIN * 4);
+        assert_eq!(wait_before(u32::MAX), REBUILD_WAIT_MAX);
+    }
+}

@@ -1,0 +1,213 @@
+//! The cluster as the rest of the node sees it: propose, read, watch, status. Cheap to clone.
+
+use crate::authority::Authority;
+use crate::clock::Clock;
+use crate::error::{ProposeError, ReadError};
+use crate::group::Group;
+use crate::limits::{DRAIN_TIMEOUT, ENTRY_BYTES_MAX, PROPOSE_TIMEOUT, PROPOSED_BYTES_MAX};
+use crate::metrics::{ClusterMetrics, Counters};
+use crate::placement::Placements;
+use crate::raft::Proposal;
+use crate::status::ClusterStatus;
+use crate::watch::Subscription;
+use model::{AccountId, Command, Entry, GroupId, NodeId, OperationId, Reply};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use storage::{Bodies, ReadView, Store};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// This node's part of the cluster. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub node: NodeId,
+    pub node_name: String,
+    pub authority: Authority,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub groups: BTreeMap<GroupId, Arc<Group>>,
+    pub counters: Arc<Counters>,
+    pub placements: Placements,
+    /// One permit for each byte of a proposal on its way.
+    pub in_flight: Semaphore,
+    pub stopping: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl Cluster {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Cluster { inner: Arc::new(inner) }
+    }
+
+    /// Proposes a command and waits until it is durable on a majority (I1) and applied here, at most
+    /// [`PROPOSE_TIMEOUT`]. The same operation id acts once, however often it is proposed (I8). Dropping the future
+    /// leaves the outcome unknown.
+    pub async fn propose(
+        &self,
+        group: GroupId,
+        operation: OperationId,
+        command: Command,
+    ) -> Result<Reply, ProposeError> {
+        self.propose_within(group, operation, command, PROPOSE_TIMEOUT).await
+    }
+
+    /// As [`Self::propose`], with another patience.
+    pub async fn propose_within(
+        &self,
+        group: GroupId,
+        operation: OperationId,
+        command: Command,
+        patience: Duration,
+    ) -> Result<Reply, ProposeError> {
+        let started = Instant::now();
+        let entry = Entry { operation, proposed_at: self.inner.clock.now(), command };
+        let result = self.propose_entry(group, entry, started + patience).await;
+        let counters = &self.inner.counters;
+        match &result {
+            Ok(_) => {
+                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+                counters.proposal_micros.fetch_add(micros, Relaxed);
+                counters.proposals.fetch_add(1, Relaxed)
+            }
+            Err(ProposeError::Unknown) => counters.proposals_unknown.fetch_add(1, Relaxed),
+            Err(_) => counters.proposals_failed.fetch_add(1, Relaxed),
+        };
+        result
+    }
+
+    async fn propose_entry(&self, group: GroupId, entry: Entry, deadline: Instant) -> Result<Reply, ProposeError> {
+        let group = self.group(group).ok_or(ProposeError::NotLeader { hint: None })?;
+        let proposal = Proposal::new(entry);
+        let bytes = proposal.encoded().len();
+        let permits = u32::try_from(bytes).ok().filter(|_| bytes <= ENTRY_BYTES_MAX);
+        let permits = permits.ok_or(ProposeError::TooLarge { bytes })?;
+        let permit = match timeout_at(deadline, self.inner.in_flight.acquire_many(permits)).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(ProposeError::Stopped),
+            Err(_) => return Err(ProposeError::Unavailable),
+        };
+        self.inner.counters.proposed_bytes.fetch_add(u64::from(permits), Relaxed);
+        let reply = group.proposer()?.propose(proposal, deadline).await;
+        drop(permit);
+        reply
+    }
+
+    /// The rows of a group with everything in them that was acknowledged before the call. Reading rows may block on the
+    /// disk: iterate on a blocking thread.
+    pub async fn read(&self, group: GroupId) -> Result<ReadView, ReadError> {
+        let group = self.group(group).ok_or(ReadError::NotLeader { hint: None })?;
+        let asked = group.reader()?.barrier().await?;
+        self.inner.counters.reads.fetch_add(1, Relaxed);
+        self.inner.counters.reads_by_message.fetch_add(u64::from(asked), Relaxed);
+        Ok(group.parts().state.read())
+    }
+
+    /// The rows of a group as they are here, which may be behind what was acknowledged elsewhere (I10). `None` when this
+    /// node holds no replica of it.
+    pub fn read_stale(&self, group: GroupId) -> Option<ReadView> {
+        self.group(group).map(|group| group.parts().state.read())
+    }
+
+    /// Hears of changes in a group from now on. `None` when this node holds no replica of it.
+    pub fn watch(&self, group: GroupId) -> Option<Subscription> {
+        self.group(group).map(|group| group.parts().changes.subscribe())
+    }
+
+    /// The shard an account lives in, as the directory says here; `None` for an unknown account.
+    pub async fn placement(&self, account: AccountId) -> Result<Option<GroupId>, ReadError> {
+        let directory = self.group(GroupId::DIRECTORY).ok_or(ReadError::Unavailable)?;
+        let version = directory.parts().changes.version();
+        if let Some(shard) = self.inner.placements.get(version, account) {
+            return Ok(Some(shard));
+        }
+        let rows = directory.parts().state.read();
+        let looked_up = tokio::task::spawn_blocking(move || model::directory::view::account(&rows, account)).await;
+        let row = match looked_up {
+            Ok(row) => row.map_err(|error| ReadError::Broken(error.to_string()))?,
+            Err(error) => return Err(ReadError::Broken(error.to_string())),
+        };
+        let shard = row.map(|row| row.shard);
+        if let Some(shard) = shard {
+            self.inner.placements.put(version, account, shard);
+        }
+        Ok(shard)
+    }
+
+    /// The bodies on this node: stage one before proposing an entry that names it.
+    pub fn bodies(&self) -> Bodies {
+        self.inner.store.bodies()
+    }
+
+    /// The node's store, for what is local to it.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// Every group this node holds a replica of, the directory first.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
+        self.inner.groups.keys().copied()
+    }
+
+    /// Whether this node leads a group now.
+    pub fn leads(&self, group: GroupId) -> bool {
+        self.group(group).and_then(|group| group.replica()).is_some_and(|replica| replica.leads())
+    }
+
+    /// How the cluster stands.
+    pub fn status(&self) -> ClusterStatus {
+        ClusterStatus {
+            node: self.inner.node,
+            node_name: self.inner.node_name.clone(),
+            ca_fingerprint: self.inner.authority.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+            groups: self.inner.groups.values().map(|group| group.status()).collect(),
+        }
+    }
+
+    /// What was counted since the start.
+    pub fn metrics(&self) -> ClusterMetrics {
+        self.inner.counters.read()
+    }
+
+    /// SHA-256 of the cluster authority's public key; names the cluster.
+    pub fn ca_fingerprint(&self) -> [u8; 32] {
+        self.inner.authority.fingerprint()
+    }
+
+    /// The keys and certificates of this node for traffic between nodes.
+    pub fn authority(&self) -> &Authority {
+        &self.inner.authority
+    }
+
+    /// Takes no more proposals, waits for those on their way, then stops every group. Everything acknowledged is
+    /// durable before and after. The store stays open: its owner closes it.
+    pub async fn shutdown(&self) {
+        let all = u32::try_from(PROPOSED_BYTES_MAX).unwrap_or(u32::MAX);
+        // Whoever asks from now on queues behind this and is turned away by `close`.
+        match timeout(DRAIN_TIMEOUT, self.inner.in_flight.acquire_many(all)).await {
+            Ok(Ok(permit)) => permit.forget(),
+            Ok(Err(_)) => {}
+            Err(_) => tracing::warn!("some proposals did not end in time; their outcome is unknown"),
+        }
+        self.inner.in_flight.close();
+        self.inner.stopping.cancel();
+        self.inner.tasks.wait().await;
+        self.inner.groups.values().for_each(|group| group.parts().changes.close());
+    }
+
+    fn group(&self, group: GroupId) -> Option<&Arc<Group>> {
+        self.inner.groups.get(&group)
+    }
+}

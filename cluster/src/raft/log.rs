@@ -1,0 +1,221 @@
+//! A group's log and vote for openraft, over `storage::GroupLog`.
+//!
+//! Entries are readable as soon as they are handed to the log writer and complete only when the writer says they are
+//! synced, bodies included (C1). Votes go through the same queue (C2). Nothing here blocks the task that calls it.
+//!
+//! What is committed is not saved: the applied position is, with every batch of rows, and a committed position beside it
+//! would be no more durable and would cost a write per commit. A restarted replica learns what is committed from its leader.
+
+use crate::limits::{READ_BYTES_MAX, TAIL_BYTES_MAX};
+use crate::raft::codec;
+use crate::raft::size::Bell;
+use crate::raft::tail::Tail;
+use crate::raft::types::{LogEntry, LogId, TypeConfig, Vote};
+use futures::Stream;
+use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
+use openraft::{LogState, OptionalSend};
+use parking_lot::Mutex;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+use storage::{GroupLog, LogRecord};
+use tokio::sync::oneshot;
+
+/// The log of one group. Clones share it.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    log: GroupLog,
+    bell: Arc<Bell>,
+    state: Mutex<State>,
+}
+
+struct State {
+    vote: Option<Vote>,
+    purged: Option<LogId>,
+    last: Option<LogId>,
+    tail: Tail,
+}
+
+impl Log {
+    /// Opens the log as the disk has it; `bell` is rung when it grows past its bound.
+    pub async fn open(log: GroupLog, bell: Arc<Bell>) -> io::Result<Self> {
+        let (log, state) = tokio::task::spawn_blocking(move || State::load(&log).map(|state| (log, state))).await??;
+        bell.grown(log.size());
+        Ok(Log { shared: Arc::new(Shared { log, bell, state: Mutex::new(state) }) })
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> Option<LogId> {
+        self.shared.state.lock().last
+    }
+
+    async fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        let here = self.shared.state.lock().tail.read(range.clone(), bytes_max);
+        if !here.is_empty() || range.is_empty() {
+            return Ok(here);
+        }
+        let log = self.shared.log.clone();
+        let records = tokio::task::spawn_blocking(move || log.read(range, bytes_max)).await??;
+        records.iter().map(|(_, record)| codec::decode_entry(record).map_err(io::Error::from)).collect()
+    }
+
+    /// What of `range` the log holds.
+    fn clamp(&self, range: &impl RangeBounds<u64>) -> Range<u64> {
+        let start = match range.start_bound() {
+            Bound::Included(index) => *index,
+            Bound::Excluded(index) => index + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(index) => index + 1,
+            Bound::Excluded(index) => *index,
+            Bound::Unbounded => u64::MAX,
+        };
+        let state = self.shared.state.lock();
+        let start = start.max(state.purged.map_or(0, |purged| purged.index + 1));
+        let end = end.min(state.last.map_or(0, |last| last.index + 1));
+        start..end.max(start)
+    }
+}
+
+impl State {
+    fn load(log: &GroupLog) -> io::Result<Self> {
+        let bounds = log.bounds()?;
+        let purged: Option<LogId> = bounds.purged.as_deref().map(codec::decode).transpose()?;
+        let last = bounds.last.map(|(_, record)| codec::decode_log_id(&record)).transpose()?;
+        let vote = log.read_vote()?.as_deref().map(codec::decode).transpose()?;
+        Ok(State { vote, purged, last: last.or(purged), tail: Tail::new(TAIL_BYTES_MAX) })
+    }
+}
+
+/// Awaits a completion that the log writer calls back with.
+async fn completed<T>(start: impl FnOnce(Box<dyn FnOnce(io::Result<T>) + Send>)) -> io::Result<T>
+where
+    T: Send + 'static,
+{
+    let (done, outcome) = oneshot::channel();
+    start(Box::new(move |result| {
+        // Nobody listens when the group was stopped meanwhile.
+        let _ = done.send(result);
+    }));
+    outcome.await.unwrap_or_else(|_| Err(io::Error::other("the log writer has stopped")))
+}
+
+impl RaftLogReader<TypeConfig> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<LogEntry>> {
+        let range = self.clamp(&range);
+        let mut entries = Vec::new();
+        let mut next = range.start;
+        while next < range.end {
+            let more = self.read(next..range.end, READ_BYTES_MAX).await?;
+            next = following(next, &more)?;
+            entries.extend(more);
+        }
+        Ok(entries)
+    }
+
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<LogEntry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let range = self.clamp(&range);
+        let log = self.clone();
+        // A piece at a time, so that replaying a long log needs no more memory than one piece.
+        let pieces = futures::stream::try_unfold(range.start, move |next| {
+            let (log, end) = (log.clone(), range.end);
+            async move {
+                if next >= end {
+                    return Ok::<_, io::Error>(None);
+                }
+                let entries = log.read(next..end, READ_BYTES_MAX).await?;
+                let next = following(next, &entries)?;
+                Ok(Some((futures::stream::iter(entries.into_iter().map(Ok)), next)))
+            }
+        });
+        futures::TryStreamExt::try_flatten(pieces)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<LogEntry>> {
+        self.read(self.clamp(&(start..end)), READ_BYTES_MAX).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.shared.state.lock().vote)
+    }
+}
+
+/// The index behind `entries`, which must start at `next` and have no hole.
+fn following(next: u64, entries: &[LogEntry]) -> io::Result<u64> {
+    let consecutive = entries.iter().zip(next..).all(|(entry, index)| entry.log_id.index == index);
+    if entries.is_empty() || !consecutive {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the log has a hole at entry {next}")));
+    }
+    Ok(next + entries.len() as u64)
+}
+
+impl RaftLogStorage<TypeConfig> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let state = self.shared.state.lock();
+        Ok(LogState { last_purged_log_id: state.purged, last_log_id: state.last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        completed(|done| self.shared.log.save_vote(codec::encode(vote), done)).await?;
+        self.shared.state.lock().vote = Some(*vote);
+        Ok(())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = LogEntry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut records = Vec::new();
+        {
+            let mut state = self.shared.state.lock();
+            for entry in entries {
+                let (index, bytes) = (entry.log_id.index, codec::encode_entry(&entry));
+                records.push(LogRecord { index, bytes, bodies: codec::staged_bodies(&entry) });
+                state.last = Some(entry.log_id);
+                state.tail.push(entry);
+            }
+        }
+        self.shared.log.append(records, Box::new(move |result| callback.io_completed(result)));
+        self.shared.bell.grown(self.shared.log.size());
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let index = last.map(|last| last.index);
+        {
+            let mut state = self.shared.state.lock();
+            state.tail.truncate_after(index);
+            state.last = last.or(state.purged);
+        }
+        completed(|done| self.shared.log.truncate_after(index, done)).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        {
+            let mut state = self.shared.state.lock();
+            state.tail.purge(upto.index);
+            state.purged = state.purged.max(Some(upto));
+            state.last = state.last.max(Some(upto));
+        }
+        completed(|done| self.shared.log.purge(upto.index, codec::encode(&upto), done)).await
+    }
+}

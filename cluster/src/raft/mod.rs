@@ -1,0 +1,16 @@
+//! The only folder that names openraft. Out of it come replicas that take proposals and pass read barriers, and this
+//! crate's own words for how they stand; no type of openraft.
+
+pub mod codec;
+mod log;
+mod machine;
+mod network;
+mod replica;
+pub mod size;
+mod snapshot;
+
+mod tail;
+mod types;
+
+pub use replica::{Parts, Replay, Replica};
+pub use types::{Member, Proposal};

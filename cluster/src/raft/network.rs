@@ -1,0 +1,114 @@
+//! The seam to other machines: openraft asks [`Network`] for a [`Link`] to a replica elsewhere.
+//!
+//! A node that is alone has no peers, so every link answers "unreachable": nothing is granted, acknowledged or faked.
+//! Every method is written out, because openraft's defaults are not neutral: an absent `pre_vote` would be a grant.
+
+use crate::raft::snapshot::SnapshotData;
+use crate::raft::types::{Member, TypeConfig, Vote};
+use futures::Stream;
+use model::{GroupId, NodeId};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, alias::SnapshotOf};
+use std::future::Future;
+
+/// Makes links for one group.
+#[derive(Clone, Debug)]
+pub struct Network {
+    group: GroupId,
+}
+
+impl Network {
+    /// The network of `group`.
+    pub fn new(group: GroupId) -> Self {
+        Network { group }
+    }
+}
+
+/// The way to one replica on another machine.
+#[derive(Debug)]
+pub struct Link {
+    group: GroupId,
+    replica: u64,
+    node: NodeId,
+}
+
+impl Link {
+    fn unreachable(&self) -> Unreachable<TypeConfig> {
+        let Link { group, replica, node } = self;
+        Unreachable::from_string(format!("{group}: replica {replica} is on node {}, which is no known peer", node.0))
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, member: &Member) -> Link {
+        Link { group: self.group, replica: target, node: member.node }
+    }
+}
+
+type Answer<T> = Result<T, RPCError<TypeConfig>>;
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        _request: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Answer<AppendEntriesResponse<TypeConfig>> {
+        Err(self.unreachable().into())
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        _requests: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Answer<BoxStream<'s, Answer<StreamAppendResult<TypeConfig>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let error = self.unreachable();
+        Box::pin(async move { Err(error.into()) })
+    }
+
+    async fn vote(
+        &mut self,
+        _request: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Answer<VoteResponse<TypeConfig>> {
+        Err(self.unreachable().into())
+    }
+
+    async fn pre_vote(
+        &mut self,
+        _request: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Answer<VoteResponse<TypeConfig>> {
+        Err(self.unreachable().into())
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        _vote: Vote,
+        _snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        Err(self.unreachable().into())
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        _request: TransferLeaderRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Answer<TransferLeaderResponse<TypeConfig>> {
+        Err(self.unreachable().into())
+    }
+}

@@ -1,0 +1,126 @@
+//! Telling watchers of a group what changed. Bounded: a watcher that falls behind is told to read again.
+
+use crate::limits::CHANGES_QUEUED_MAX;
+use model::Change;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// The sending side of one group. Clones share it.
+#[derive(Clone)]
+pub struct Changes {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sender: RwLock<Option<broadcast::Sender<Notice>>>,
+    version: AtomicU64,
+}
+
+/// What a watcher hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// This changed; the rows already show it.
+    Changed(Change),
+    /// Changes were missed: read everything again.
+    Lagged,
+}
+
+/// The receiving side.
+pub struct Subscription {
+    receiver: broadcast::Receiver<Notice>,
+}
+
+impl Changes {
+    /// A group nobody watches yet.
+    pub fn new() -> Self {
+        let sender = RwLock::new(Some(broadcast::Sender::new(CHANGES_QUEUED_MAX)));
+        Changes { shared: Arc::new(Shared { sender, version: AtomicU64::new(0) }) }
+    }
+
+    /// Hears everything from now on; nothing once the group is closed.
+    pub fn subscribe(&self) -> Subscription {
+        let receiver = match &*self.shared.sender.read() {
+            Some(sender) => sender.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        };
+        Subscription { receiver }
+    }
+
+    /// Tells every watcher. The rows must show it already.
+    pub fn publish(&self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.send(changes.into_iter().map(Notice::Changed));
+        }
+    }
+
+    /// Tells every watcher that anything may have changed.
+    pub fn publish_all(&self) {
+        self.send([Notice::Lagged]);
+    }
+
+    /// Rises with every change: what was read under one version holds while the version does.
+    pub fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
+    /// Ends every subscription.
+    pub fn close(&self) {
+        self.shared.sender.write().take();
+    }
+
+    fn send(&self, notices: impl IntoIterator<Item = Notice>) {
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
+        if let Some(sender) = &*self.shared.sender.read()
+            && sender.receiver_count() > 0
+        {
+            for notice in notices {
+                // Fails only when the last watcher left meanwhile.
+                let _ = sender.send(notice);
+            }
+        }
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Subscription {
+    /// The next notice; `None` once the cluster is shut down. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self.receiver.recv().await {
+            Ok(notice) => Some(notice),
+            Err(RecvError::Lagged(_)) => Some(Notice::Lagged),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::AccountId;
+
+    #[tokio::test]
+    async fn a_slow_watcher_hears_that_it_lagged_and_then_the_newest() {
+        let changes = Changes::new();
+        let mut slow = changes.subscribe();
+        let count = CHANGES_QUEUED_MAX as u64 + 5;
+        (0..count).for_each(|account| changes.publish(vec![Change::FolderList(AccountId(account))]));
+        assert_eq!(slow.next().await, Some(Notice::Lagged));
+        assert_eq!(slow.next().await, Some(Notice::Changed(Change::FolderList(AccountId(5)))));
+        changes.close();
+        let mut rest = 0;
+        while slow.next().await.is_some() {
+            rest += 1;
+        }
+        assert_eq!(rest, CHANGES_QUEUED_MAX - 1);
+        assert_eq!(changes.subscribe().next().await, None);
+        assert_eq!(changes.version(), count);
+    }
+}
