@@ -90,6 +90,9 @@ pub enum StartError {
         /// Which.
         group: GroupId,
     },
+    /// The work was cut short: the process is ending.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
     /// A key or certificate could not be made.
     #[error("cluster certificate: {0}")]
     Certificate(String),

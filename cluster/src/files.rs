@@ -1,4 +1,4 @@
-//! The small files of `<data>/cluster/`: identity, keys, certificates. All writes replace a whole file durably; the disk
+//! The small files of `<data>/cluster/`: keys and certificates. All writes replace a whole file durably; the disk
 //! makes files that only their owner may read.
 
 use crate::error::StartError;

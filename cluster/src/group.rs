@@ -153,11 +153,58 @@ fn wait_before(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::{Proposal, Shared};
+    use crate::testing;
+    use model::directory::DirectoryCommand;
+    use model::{Command, Entry, GroupId, NodeId, OperationId, Reply};
+    use std::sync::Arc;
 
     #[test]
     fn the_wait_doubles_up_to_its_bound() {
         assert_eq!(wait_before(0), REBUILD_WAIT_MIN);
         assert_eq!(wait_before(2), REBUILD_WAIT_MIN * 4);
         assert_eq!(wait_before(u32::MAX), REBUILD_WAIT_MAX);
+    }
+
+    async fn propose(group: &Group, number: u8) -> Result<Reply, ProposeError> {
+        let command = DirectoryCommand::SetSetting { name: format!("n{number}"), value: Some("yes".into()) };
+        let operation = OperationId::new(1, [number; 10]);
+        let proposal = Proposal::new(Entry { operation, proposed_at: 1, command: Command::Directory(command) });
+        group.proposer()?.propose(proposal, Instant::now() + Duration::from_secs(60)).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_replica_is_rebuilt_and_the_retry_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::open_store(directory.path());
+        let parts = Parts::open(&store, NodeId(1), GroupId::DIRECTORY, 1, &Shared::default()).unwrap();
+        let group = Arc::new(Group::start(parts, false).await.unwrap());
+        let (stopping, supervised) = (CancellationToken::new(), group.clone());
+        let supervisor = tokio::spawn({
+            let stopping = stopping.clone();
+            async move { supervised.supervise(stopping).await }
+        });
+        assert_eq!(propose(&group, 1).await, Ok(Reply::Done));
+        group.replica().unwrap().break_down().await;
+        assert_eq!(propose(&group, 2).await, Err(ProposeError::Unknown));
+        let mut seen_rebuilding = false;
+        let reply = loop {
+            seen_rebuilding |= matches!(group.status().role, Role::Rebuilding { .. });
+            match propose(&group, 2).await {
+                Ok(reply) => break reply,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(reply, Reply::Done);
+        assert!(seen_rebuilding, "status says that the group is being rebuilt");
+        assert_eq!(group.status().role, Role::Leader);
+        let rows = group.parts().state.read().unwrap();
+        for number in [1, 2] {
+            assert!(model::directory::view::setting(&rows, &format!("n{number}")).unwrap().is_some());
+        }
+        stopping.cancel();
+        supervisor.await.unwrap();
+        assert_eq!(group.status().role, Role::Stopped);
+        assert_eq!(propose(&group, 3).await, Err(ProposeError::Stopped));
     }
 }

@@ -107,13 +107,12 @@ impl Cluster {
         let asked = group.reader()?.barrier().await?;
         self.inner.counters.reads.fetch_add(1, Relaxed);
         self.inner.counters.reads_by_message.fetch_add(u64::from(asked), Relaxed);
-        Ok(group.parts().state.read())
+        open_view(group)
     }
 
-    /// The rows of a group as they are here, which may be behind what was acknowledged elsewhere (I10). `None` when this
-    /// node holds no replica of it.
-    pub fn read_stale(&self, group: GroupId) -> Option<ReadView> {
-        self.group(group).map(|group| group.parts().state.read())
+    /// The rows of a group as they are here, which may be behind what was acknowledged elsewhere (I10).
+    pub fn read_stale(&self, group: GroupId) -> Result<ReadView, ReadError> {
+        open_view(self.group(group).ok_or(ReadError::NotLeader { hint: None })?)
     }
 
     /// Hears of changes in a group from now on. `None` when this node holds no replica of it.
@@ -128,7 +127,7 @@ impl Cluster {
         if let Some(shard) = self.inner.placements.get(version, account) {
             return Ok(Some(shard));
         }
-        let rows = directory.parts().state.read();
+        let rows = open_view(directory)?;
         let looked_up = tokio::task::spawn_blocking(move || model::directory::view::account(&rows, account)).await;
         let row = match looked_up {
             Ok(row) => row.map_err(|error| ReadError::Broken(error.to_string()))?,
@@ -142,7 +141,7 @@ impl Cluster {
     }
 
     /// The bodies on this node: stage one before proposing an entry that names it.
-    pub fn bodies(&self) -> Bodies {
+    pub fn bodies(&self) -> Arc<Bodies> {
         self.inner.store.bodies()
     }
 
@@ -210,4 +209,8 @@ impl Cluster {
     fn group(&self, group: GroupId) -> Option<&Arc<Group>> {
         self.inner.groups.get(&group)
     }
+}
+
+fn open_view(group: &Group) -> Result<ReadView, ReadError> {
+    group.parts().state.read().map_err(|error| ReadError::Broken(error.to_string()))
 }

@@ -1,13 +1,13 @@
-//! Who this node is and which replicas it holds: one small file, written before the first replica is made.
+//! Who this node is and which replicas it holds: one small record, written before the first replica is made.
 //!
 //! A replica's id comes from a counter that only rises (C10). `formed` tells a data directory whose groups exist from one
 //! whose first start was cut short, so that a replica that lost its log is never started as if it were new.
 
 use crate::error::StartError;
-use crate::files::{Files, path};
 use model::{GroupId, NodeId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use storage::Store;
 
 const FILE: &str = "identity";
 
@@ -33,18 +33,16 @@ impl Identity {
         Identity { node: NodeId(1), replicas, next_replica, formed: false }
     }
 
-    /// Reads the record; `None` in a new data directory.
-    pub fn load(files: &Files) -> Result<Option<Self>, StartError> {
-        let decode = |bytes: Vec<u8>| {
-            let damaged = |error: model::ReadError| StartError::Damaged { path: path(FILE), reason: error.to_string() };
-            model::codec::decode(&bytes).map_err(damaged)
-        };
-        files.read(FILE)?.map(decode).transpose()
+    /// Reads the record; `None` in a new data directory. Blocks.
+    pub fn load(store: &Store) -> Result<Option<Self>, StartError> {
+        let read = store.identity().map_err(|error| StartError::File { path: FILE.into(), error })?;
+        let damaged = |error: model::ReadError| StartError::Damaged { path: FILE.into(), reason: error.to_string() };
+        read.map(|bytes| model::codec::decode(&bytes).map_err(damaged)).transpose()
     }
 
-    /// Writes the record durably.
-    pub fn save(&self, files: &Files) -> Result<(), StartError> {
-        files.write(FILE, &model::codec::encode(self))
+    /// Writes the record durably. Blocks.
+    pub fn save(&self, store: &Store) -> Result<(), StartError> {
+        store.set_identity(&model::codec::encode(self)).map_err(|error| StartError::File { path: FILE.into(), error })
     }
 }
 

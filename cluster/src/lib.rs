@@ -22,6 +22,8 @@ mod placement;
 mod raft;
 mod start;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod watch;
 
 pub use clock::{Clock, SystemClock};

@@ -9,11 +9,8 @@ use crate::group::Group;
 use crate::handle::{Cluster, Inner};
 use crate::identity::Identity;
 use crate::limits::{PROPOSED_BYTES_MAX, STARTING_GROUPS_MAX};
-use crate::metrics::Counters;
 use crate::placement::Placements;
-use crate::raft::size::Bell;
-use crate::raft::{Member, Parts, Replay};
-use crate::watch::Changes;
+use crate::raft::{Parts, Replay, Shared};
 use futures::{StreamExt, TryStreamExt};
 use model::GroupId;
 use std::collections::BTreeMap;
@@ -21,7 +18,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Store;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,27 +44,20 @@ impl Cluster {
     /// Starts this node. In a new data directory it makes a cluster of one: the directory group and every shard.
     /// In an old one it recovers every group. Ready when each group leads and has applied what was committed.
     pub async fn start(options: StartOptions) -> Result<Cluster, StartError> {
-        let files = Files::open(options.store.disk())?;
-        let mut identity = match Identity::load(&files)? {
-            Some(identity) => identity,
-            None => Identity::first(),
-        };
-        if !identity.formed {
-            identity.save(&files)?;
-        }
-        let authority = Authority::open(&files, identity.node)?;
-        let (bell, counters) = (Arc::new(Notify::new()), Arc::new(Counters::default()));
-        let groups = start_groups(&options, &identity, &bell, &counters).await?;
+        let (mut identity, authority) = blocking(&options.store, introduce).await?;
+        let shared = Shared::default();
+        let groups = start_groups(&options, &identity, &shared).await?;
         if !identity.formed {
             identity.formed = true;
-            identity.save(&files)?;
+            let formed = identity.clone();
+            blocking(&options.store, move |store| formed.save(store)).await?;
         }
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         for group in groups.values().cloned() {
             let stopping = stopping.clone();
             tasks.spawn(async move { group.supervise(stopping).await });
         }
-        tasks.spawn(compaction::run(groups.values().cloned().collect(), bell, stopping.clone()));
+        tasks.spawn(compaction::run(groups.values().cloned().collect(), shared.bell, stopping.clone()));
         tasks.close();
         Ok(Cluster::new(Inner {
             node: identity.node,
@@ -76,7 +66,7 @@ impl Cluster {
             store: options.store,
             clock: options.clock,
             groups,
-            counters,
+            counters: shared.counters,
             placements: Placements::default(),
             in_flight: Semaphore::new(PROPOSED_BYTES_MAX),
             stopping,
@@ -85,31 +75,38 @@ impl Cluster {
     }
 }
 
+/// Runs what blocks on the disk where it may.
+async fn blocking<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(&Store) -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    let store = store.clone();
+    let worked = tokio::task::spawn_blocking(move || work(&store)).await;
+    worked.unwrap_or_else(|error| Err(StartError::Interrupted(error.to_string())))
+}
+
+/// Who this node is; decided and written down when it is new.
+fn introduce(store: &Store) -> Result<(Identity, Authority), StartError> {
+    let files = Files::open(store.disk())?;
+    let identity = match Identity::load(store)? {
+        Some(identity) => identity,
+        None => {
+            let identity = Identity::first();
+            identity.save(store)?;
+            identity
+        }
+    };
+    let authority = Authority::open(&files, identity.node)?;
+    Ok((identity, authority))
+}
+
 async fn start_groups(
     options: &StartOptions,
     identity: &Identity,
-    bell: &Arc<Notify>,
-    counters: &Arc<Counters>,
+    shared: &Shared,
 ) -> Result<BTreeMap<GroupId, Arc<Group>>, StartError> {
-    let replay = Arc::new(Replay::default());
-    let mut all = Vec::new();
-    for (group, replica) in &identity.replicas {
-        let broken = |error: io::Error| StartError::Group { group: *group, reason: error.to_string() };
-        all.push(Parts {
-            group: *group,
-            replica: *replica,
-            member: Member { node: identity.node, address: String::new() },
-            log: options.store.log(*group).map_err(broken)?,
-            state: options.store.state(*group).map_err(broken)?,
-            bodies: options.store.bodies(),
-            changes: Changes::new(),
-            bell: Arc::new(Bell::new(bell.clone())),
-            counters: counters.clone(),
-            replay: replay.clone(),
-            turn: Arc::default(),
-        });
-    }
-    let (all, pending) = count_pending(all).await?;
+    let (replicas, for_all) = (identity.clone(), shared.clone());
+    let (all, pending) = blocking(&options.store, move |store| open_all(store, &replicas, &for_all)).await?;
     let formed = identity.formed;
     let starting = futures::stream::iter(all.into_iter().map(|parts| async move {
         let group = parts.group;
@@ -118,20 +115,20 @@ async fn start_groups(
     let started = starting.buffer_unordered(STARTING_GROUPS_MAX).try_collect();
     tokio::select! {
         started = started => started,
-        never = tell_progress(&options.progress, &replay, pending) => match never {},
+        never = tell_progress(&options.progress, &shared.replay, pending) => match never {},
     }
 }
 
-async fn count_pending(all: Vec<Parts>) -> Result<(Vec<Parts>, u64), StartError> {
-    let counting = tokio::task::spawn_blocking(move || {
-        let mut pending = 0;
-        for parts in &all {
-            let broken = |error: io::Error| StartError::Group { group: parts.group, reason: error.to_string() };
-            pending += parts.pending().map_err(broken)?;
-        }
-        Ok((all, pending))
-    });
-    counting.await.unwrap_or_else(|error| Err(StartError::Group { group: GroupId::DIRECTORY, reason: error.to_string() }))
+/// Opens the parts of every group and counts the entries that wait in their logs.
+fn open_all(store: &Store, identity: &Identity, shared: &Shared) -> Result<(Vec<Parts>, u64), StartError> {
+    let (mut all, mut pending) = (Vec::new(), 0);
+    for (group, replica) in &identity.replicas {
+        let parts = Parts::open(store, identity.node, *group, *replica, shared)?;
+        let broken = |error: io::Error| StartError::Group { group: *group, reason: error.to_string() };
+        pending += parts.pending().map_err(broken)?;
+        all.push(parts);
+    }
+    Ok((all, pending))
 }
 
 async fn tell_progress(progress: &Progress, replay: &Replay, of: u64) -> std::convert::Infallible {

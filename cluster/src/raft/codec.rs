@@ -108,11 +108,15 @@ pub fn staged_bodies(entry: &LogEntry) -> Vec<BodyHash> {
 }
 
 /// The model's entry inside a log record, for storage to put back what a crash took; `None` for consensus' own entries.
-pub fn decode_record(record: &Bytes) -> io::Result<Option<std::sync::Arc<model::Entry>>> {
-    Ok(match decode_entry(record)?.payload {
-        EntryPayload::Normal(proposal) => Some(proposal.entry().clone()),
-        _ => None,
-    })
+pub fn decode_record(record: &[u8]) -> io::Result<Option<model::Entry>> {
+    let (kind, _) = decode_head(record)?;
+    match record.get(HEAD_BYTES..) {
+        Some(payload) if kind == KIND_PROPOSAL => {
+            let entry = model::codec::decode(payload).map_err(DecodeError::value)?;
+            Ok(Some(entry))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Encodes a vote, a position or a membership.
@@ -123,4 +127,65 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
 /// Decodes what [`encode`] gave.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     model::codec::decode(bytes).map_err(DecodeError::value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::Member;
+    use model::directory::DirectoryCommand;
+    use model::{Command, Entry, NodeId, OperationId};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn entries() -> [LogEntry; 3] {
+        let log_id = |index| LogId::new(LeaderId::new(3, 7).to_committed(), index);
+        let command = DirectoryCommand::SetSetting { name: "n".into(), value: Some("v".into()) };
+        let operation = OperationId::new(5, [9; 10]);
+        let entry = Entry { operation, proposed_at: 77, command: Command::Directory(command) };
+        let member = Member { node: NodeId(1), address: "host:7025".into() };
+        let membership = Membership::new(vec![BTreeSet::from([7])], BTreeMap::from([(7, member)])).unwrap();
+        [
+            LogEntry { log_id: log_id(0), payload: EntryPayload::Membership(membership) },
+            LogEntry { log_id: log_id(1), payload: EntryPayload::Blank },
+            LogEntry { log_id: log_id(u64::MAX), payload: EntryPayload::Normal(Proposal::new(entry)) },
+        ]
+    }
+
+    #[test]
+    fn entries_survive_and_cut_or_longer_ones_are_refused() {
+        for entry in entries() {
+            let record = encode_entry(&entry);
+            assert_eq!(decode_entry(&record).unwrap(), entry);
+            assert_eq!(decode_log_id(&record).unwrap(), entry.log_id);
+            assert!((0..record.len()).all(|end| decode_entry(&record.slice(..end)).is_err()));
+            assert!(decode_entry(&[&record[..], b"x"].concat().into()).is_err());
+        }
+    }
+
+    #[test]
+    fn storage_gets_back_the_proposers_entry_and_nothing_else() {
+        let [membership, blank, proposal] = entries().map(|entry| decode_record(&encode_entry(&entry)).unwrap());
+        assert_eq!((membership, blank), (None, None));
+        assert_eq!(proposal.unwrap().proposed_at, 77);
+    }
+
+    #[test]
+    fn the_format_of_the_head_does_not_change() {
+        let [_, blank, _] = entries();
+        let mut expected = vec![1, 0];
+        for number in [3_u64, 7, 1] {
+            expected.extend(number.to_be_bytes());
+        }
+        assert_eq!(encode_entry(&blank), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..4u8) {
+            let _ = decode_entry(&Bytes::from(bytes.clone()));
+            let framed = [&[FORMAT, kind][..], &bytes].concat();
+            let _ = decode_entry(&Bytes::from(framed));
+        }
+    }
 }

@@ -8,6 +8,7 @@
 
 use crate::limits::{READ_BYTES_MAX, TAIL_BYTES_MAX};
 use crate::raft::codec;
+use crate::raft::completion::completed;
 use crate::raft::size::Bell;
 use crate::raft::tail::Tail;
 use crate::raft::types::{LogEntry, LogId, TypeConfig, Vote};
@@ -20,7 +21,6 @@ use std::io;
 use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 use storage::{GroupLog, LogRecord};
-use tokio::sync::oneshot;
 
 /// The log of one group. Clones share it.
 #[derive(Clone)]
@@ -91,19 +91,6 @@ impl State {
         let vote = log.read_vote()?.as_deref().map(codec::decode).transpose()?;
         Ok(State { vote, purged, last: last.or(purged), tail: Tail::new(TAIL_BYTES_MAX) })
     }
-}
-
-/// Awaits a completion that the log writer calls back with.
-async fn completed<T>(start: impl FnOnce(Box<dyn FnOnce(io::Result<T>) + Send>)) -> io::Result<T>
-where
-    T: Send + 'static,
-{
-    let (done, outcome) = oneshot::channel();
-    start(Box::new(move |result| {
-        // Nobody listens when the group was stopped meanwhile.
-        let _ = done.send(result);
-    }));
-    outcome.await.unwrap_or_else(|_| Err(io::Error::other("the log writer has stopped")))
 }
 
 impl RaftLogReader<TypeConfig> for Log {

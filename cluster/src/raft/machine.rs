@@ -6,6 +6,7 @@
 use crate::limits::{APPLY_ENTRIES_MAX, READ_BYTES_MAX};
 use crate::metrics::Counters;
 use crate::raft::codec;
+use crate::raft::completion::completed;
 use crate::raft::replica::{Parts, Replay};
 use crate::raft::snapshot::{SnapshotData, Snapshots, meta_of};
 use crate::raft::types::{Answer, LogEntry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
@@ -18,8 +19,8 @@ use openraft::{EntryPayload, OptionalSend};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use storage::{ApplyItem, GroupState};
-use tokio::sync::{Mutex, oneshot};
+use storage::{ApplyItem, Done, GroupState};
+use tokio::sync::Mutex;
 
 /// The replicated state of one group.
 pub struct Machine {
@@ -61,14 +62,14 @@ impl Machine {
             return Ok(());
         }
         let turn = self.turn.clone().lock_owned().await;
-        let (done, outcomes) = oneshot::channel();
-        let finish = move |result: io::Result<Vec<Outcome>>| {
-            drop(turn);
-            // Nobody listens when the group was stopped meanwhile.
-            let _ = done.send(result);
-        };
-        self.state.apply(batch.items, Box::new(finish));
-        let outcomes = outcomes.await.unwrap_or_else(|_| Err(io::Error::other("the apply thread has stopped")))?;
+        let outcomes = completed(|done: Done<Vec<Outcome>>| {
+            let finish = move |result| {
+                drop(turn);
+                done(result);
+            };
+            self.state.apply(batch.items, Box::new(finish));
+        });
+        let outcomes = outcomes.await?;
         if outcomes.len() != count {
             return Err(io::Error::other(format!("{count} entries gave {} outcomes", outcomes.len())));
         }
@@ -117,7 +118,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
         let _turn = self.turn.lock().await;
-        let meta = meta_of(self.state.applied().as_deref(), self.state.membership().as_deref())?;
+        let position = self.state.applied().map(|(_, position)| position);
+        let meta = meta_of(position.as_deref(), self.state.membership().as_deref())?;
         Ok((meta.last_log_id, meta.last_membership))
     }
 

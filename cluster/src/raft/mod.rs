@@ -2,15 +2,17 @@
 //! crate's own words for how they stand; no type of openraft.
 
 pub mod codec;
+mod completion;
 mod log;
 mod machine;
 mod network;
 mod replica;
 pub mod size;
 mod snapshot;
-
+#[cfg(test)]
+mod suite;
 mod tail;
 mod types;
 
-pub use replica::{Parts, Replay, Replica};
+pub use replica::{Parts, Replay, Replica, Shared};
 pub use types::{Member, Proposal};

@@ -8,8 +8,7 @@ use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::network::Network;
 use crate::raft::size::Bell;
-use crate::raft::types::{LogId, Member, Proposal, TypeConfig};
-use crate::raft::{codec, types::Answer};
+use crate::raft::types::{Answer, LogId, Member, Proposal, TypeConfig};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
 use crate::watch::Changes;
 use model::{GroupId, NodeId, Reply};
@@ -20,8 +19,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use storage::{Bodies, GroupLog, GroupState};
-use tokio::sync::Mutex;
+use storage::{Bodies, GroupLog, GroupState, Store};
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// What a replica is made of; stays the same when it is rebuilt.
@@ -37,7 +36,7 @@ pub struct Parts {
     /// The group's rows on this machine.
     pub state: GroupState,
     /// Bodies on this machine.
-    pub bodies: Bodies,
+    pub bodies: Arc<Bodies>,
     /// Who is told what changed.
     pub changes: Changes,
     /// Rings when the log is too long.
@@ -68,13 +67,47 @@ impl Replay {
     }
 }
 
+/// What the groups of a node share.
+#[derive(Clone, Default)]
+pub struct Shared {
+    /// Rung by a log that is too long.
+    pub bell: Arc<Notify>,
+    /// Counts what happens.
+    pub(crate) counters: Arc<Counters>,
+    /// Counts what is replayed.
+    pub replay: Arc<Replay>,
+}
+
 impl Parts {
+    /// The parts of the replica that node `node` holds of `group` in `store`. Blocks on the disk.
+    pub fn open(
+        store: &Store,
+        node: NodeId,
+        group: GroupId,
+        replica: u64,
+        shared: &Shared,
+    ) -> Result<Self, StartError> {
+        let broken = |error: io::Error| StartError::Group { group, reason: error.to_string() };
+        Ok(Parts {
+            group,
+            replica,
+            member: Member { node, address: String::new() },
+            log: store.log(group).map_err(broken)?,
+            state: store.state(group).map_err(broken)?,
+            bodies: store.bodies(),
+            changes: Changes::new(),
+            bell: Arc::new(Bell::new(shared.bell.clone())),
+            counters: shared.counters.clone(),
+            replay: shared.replay.clone(),
+            turn: Arc::default(),
+        })
+    }
+
     /// Entries that are in the log but not applied. Blocks on the disk.
     pub fn pending(&self) -> io::Result<u64> {
-        let next = |log_id: Option<LogId>| log_id.map_or(0, |log_id| log_id.index + 1);
-        let last = self.log.bounds()?.last.map(|(_, record)| codec::decode_log_id(&record)).transpose()?;
-        let applied = self.state.applied().as_deref().map(codec::decode).transpose()?;
-        Ok(next(last).saturating_sub(next(applied)))
+        let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
+        let last = self.log.bounds()?.last.map(|(index, _)| index);
+        Ok(next(last).saturating_sub(next(self.state.applied().map(|(index, _)| index))))
     }
 
     fn failed(&self, error: impl std::fmt::Display) -> StartError {
@@ -242,6 +275,13 @@ impl Replica {
     pub async fn stop(&self) {
         // Fails only when the task was cancelled, which is stopped as well.
         let _ = self.raft.shutdown().await;
+    }
+
+    /// Makes the state machine panic, as a defect would.
+    #[cfg(test)]
+    pub async fn break_down(&self) {
+        let broken = self.raft.with_state_machine(|_| Box::pin(async { panic!("broken for a test") })).await;
+        assert!(broken.is_err());
     }
 
     fn failure(&self) -> Option<String> {

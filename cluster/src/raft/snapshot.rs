@@ -5,66 +5,114 @@
 //! and whoever sends one has storage pin a fresh, later one.
 
 use crate::raft::codec;
+use crate::raft::completion::completed;
 use crate::raft::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use model::BodyHash;
 use openraft::alias::SnapshotOf;
 use openraft::storage::{RaftSnapshotBuilder, Snapshot};
-use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
-use storage::{Bodies, GroupState};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use storage::snapshot::{Cursor, Position};
+use storage::{Bodies, GroupState, Install};
+
+/// How much of a body is held while it is copied.
+const COPY_BUFFER_BYTES: usize = 64 * 1024;
 
 /// A snapshot on its way.
 pub enum SnapshotData {
     /// Pinned on this machine, to be read by whoever sends it.
-    Pinned(storage::Snapshot),
+    Pinned(Pinned),
     /// Received from elsewhere: rows and bodies are here, but not yet in force.
-    Received(storage::Install),
+    Received(Install),
+}
+
+/// A state that stays readable while this lives, and where the bodies it names are.
+pub struct Pinned {
+    snapshot: storage::Snapshot,
+    bodies: Arc<Bodies>,
 }
 
 /// The snapshots of one group. Clones share what was built last.
 #[derive(Clone)]
 pub struct Snapshots {
     state: GroupState,
-    bodies: Bodies,
-    built: Arc<Mutex<bool>>,
+    bodies: Arc<Bodies>,
+    built: Arc<AtomicBool>,
 }
 
 impl Snapshots {
     /// Snapshots of `state`; `bodies` takes what an installed snapshot names and is not here yet.
-    pub fn new(state: GroupState, bodies: Bodies) -> Self {
+    pub fn new(state: GroupState, bodies: Arc<Bodies>) -> Self {
         Snapshots { state, bodies, built: Arc::default() }
     }
 
     /// Pins the state as it is now and waits until the files that belong to it are on disk.
     pub async fn build(&self) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
-        let state = self.state.clone();
-        let pinned = tokio::task::spawn_blocking(move || state.snapshot()).await??;
-        let meta = meta_of(pinned.position(), pinned.membership())?;
-        *self.built.lock() = true;
+        let snapshot = completed(|done| self.state.snapshot(done)).await?;
+        let Position { position, membership, .. } = snapshot.position();
+        let meta = meta_of(Some(position), membership.as_deref())?;
+        self.built.store(true, Relaxed);
+        let pinned = Pinned { snapshot, bodies: self.bodies.clone() };
         Ok(Snapshot { meta, snapshot: SnapshotData::Pinned(pinned) })
     }
 
     /// A snapshot to send, when one was built or installed since the start; it covers at least that one.
     pub async fn current(&self) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotData>>> {
-        let built = *self.built.lock();
-        if built { self.build().await.map(Some) } else { Ok(None) }
+        if self.built.load(Relaxed) { self.build().await.map(Some) } else { Ok(None) }
     }
 
     /// Puts a snapshot in force: rows, applied position and membership change in one synced step.
     pub async fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
-        let (state, bodies) = (self.state.clone(), self.bodies.clone());
-        let position = meta.last_log_id.as_ref().map(codec::encode);
-        let membership = codec::encode(&meta.last_membership);
-        tokio::task::spawn_blocking(move || {
-            let install = match data {
-                SnapshotData::Received(install) => install,
-                SnapshotData::Pinned(pinned) => copy(&pinned, &state, &bodies)?,
-            };
-            install.commit(position, membership)
-        })
-        .await??;
-        *self.built.lock() = true;
+        let Some(last) = &meta.last_log_id else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a snapshot of nothing"));
+        };
+        let membership = Some(codec::encode(&meta.last_membership));
+        let position = Position { index: last.index, position: codec::encode(last), membership };
+        let install = match data {
+            SnapshotData::Received(install) => install,
+            SnapshotData::Pinned(pinned) => {
+                let (state, bodies) = (self.state.clone(), self.bodies.clone());
+                tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??
+            }
+        };
+        completed(|done| install.finish(position, done)).await?;
+        self.built.store(true, Relaxed);
         Ok(())
+    }
+}
+
+impl Pinned {
+    /// Brings rows and missing bodies to another store of this process.
+    fn copy_into(&self, state: &GroupState, bodies: &Arc<Bodies>) -> io::Result<Install> {
+        let install = state.install()?;
+        let mut cursor = Cursor::default();
+        while let Some(chunk) = self.snapshot.read(&mut cursor)? {
+            install.write(&chunk)?;
+        }
+        for hash in install.missing(&self.snapshot.manifest()?)? {
+            self.copy_body(hash, bodies)?;
+        }
+        Ok(install)
+    }
+
+    fn copy_body(&self, hash: BodyHash, bodies: &Arc<Bodies>) -> io::Result<()> {
+        let (from, mut to) = (self.bodies.open_body(&hash)?, bodies.stage());
+        let mut buffer = vec![0; COPY_BUFFER_BYTES];
+        let mut offset = 0;
+        loop {
+            let read = from.read_at(offset, &mut buffer)?;
+            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            to.write(bytes)?;
+            offset += read as u64;
+        }
+        if to.finish_as_file()? == hash {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("body {hash:?} is rotten")))
+        }
     }
 }
 
@@ -82,4 +130,3 @@ impl RaftSnapshotBuilder<TypeConfig> for Snapshots {
         self.build().await
     }
 }
-fn copy(_p: &storage::Snapshot, _s: &GroupState, _b: &Bodies) -> io::Result<storage::Install> { todo!() }
