@@ -12,7 +12,9 @@ mod snapshot;
 #[cfg(test)]
 mod suite;
 mod tail;
+#[cfg(test)]
+mod transfer;
 mod types;
 
 pub use replica::{Parts, Replay, Replica, Shared};
-pub use types::{Member, Proposal};
+pub use types::Proposal;

@@ -130,22 +130,25 @@ impl Replica {
     /// Starts the replica and waits until it has applied what was committed. `formed` says that it existed before, so
     /// that finding nothing on disk is an error; otherwise an empty replica becomes the only voter of a new group.
     pub async fn start(parts: &Parts, formed: bool) -> Result<Self, StartError> {
-        let failed = |error: String| parts.failed(error);
-        let log = Log::open(parts.log.clone(), parts.bell.clone()).await.map_err(|error| failed(error.to_string()))?;
-        let is_new = log.last().is_none() && parts.state.applied().is_none();
-        if is_new && formed {
-            return Err(StartError::ReplicaLost { group: parts.group, replica: parts.replica });
-        }
-        let machine = Machine::new(parts);
-        let config = Arc::new(config().map_err(|error| failed(error.to_string()))?);
-        let raft = Raft::new(parts.replica, config, Network::new(parts.group), log, machine).await;
-        let raft = raft.map_err(|error| failed(error.to_string()))?;
-        let replica = Replica { metrics: raft.metrics(), raft, log: parts.log.clone() };
+        let (replica, is_new) = Self::build(parts, formed).await?;
         if let Err(error) = replica.make_ready(parts, is_new).await {
             replica.stop().await;
             return Err(error);
         }
         Ok(replica)
+    }
+
+    /// Runs what is on disk; says whether that is nothing.
+    async fn build(parts: &Parts, formed: bool) -> Result<(Self, bool), StartError> {
+        let log = Log::open(parts.log.clone(), parts.bell.clone()).await.map_err(|error| parts.failed(error))?;
+        let is_new = log.last().is_none() && parts.state.applied().is_none();
+        if is_new && formed {
+            return Err(StartError::ReplicaLost { group: parts.group, replica: parts.replica });
+        }
+        let config = Arc::new(config().map_err(|error| parts.failed(error))?);
+        let raft = Raft::new(parts.replica, config, Network::new(parts.group), log, Machine::new(parts)).await;
+        let raft = raft.map_err(|error| parts.failed(error))?;
+        Ok((Replica { metrics: raft.metrics(), raft, log: parts.log.clone() }, is_new))
     }
 
     async fn make_ready(&self, parts: &Parts, is_new: bool) -> Result<(), StartError> {
@@ -275,6 +278,18 @@ impl Replica {
     pub async fn stop(&self) {
         // Fails only when the task was cancelled, which is stopped as well.
         let _ = self.raft.shutdown().await;
+    }
+
+    /// Runs a replica that waits for a leader to tell it what it holds.
+    #[cfg(test)]
+    pub async fn open(parts: &Parts) -> Result<Self, StartError> {
+        Self::build(parts, false).await.map(|(replica, _)| replica)
+    }
+
+    /// The instance within.
+    #[cfg(test)]
+    pub fn raft(&self) -> &Raft<TypeConfig, Machine> {
+        &self.raft
     }
 
     /// Makes the state machine panic, as a defect would.
