@@ -37,6 +37,8 @@ struct Shared {
 struct State {
     vote: Option<Vote>,
     purged: Option<LogId>,
+    /// Index of the first entry that can be here.
+    first: u64,
     last: Option<LogId>,
     tail: Tail,
 }
@@ -77,7 +79,7 @@ impl Log {
             Bound::Unbounded => u64::MAX,
         };
         let state = self.shared.state.lock();
-        let start = start.max(state.purged.map_or(0, |purged| purged.index + 1));
+        let start = start.max(state.first);
         let end = end.min(state.last.map_or(0, |last| last.index + 1));
         start..end.max(start)
     }
@@ -89,7 +91,8 @@ impl State {
         let purged: Option<LogId> = bounds.purged.as_deref().map(codec::decode).transpose()?;
         let last = bounds.last.map(|(_, record)| codec::decode_log_id(&record)).transpose()?;
         let vote = log.read_vote()?.as_deref().map(codec::decode).transpose()?;
-        Ok(State { vote, purged, last: last.or(purged), tail: Tail::new(TAIL_BYTES_MAX) })
+        let first = purged.map_or(0, |purged| purged.index + 1);
+        Ok(State { vote, purged, first, last: last.or(purged), tail: Tail::new(TAIL_BYTES_MAX) })
     }
 }
 
@@ -177,6 +180,9 @@ impl RaftLogStorage<TypeConfig> for Log {
             for entry in entries {
                 let (index, bytes) = (entry.log_id.index, codec::encode_entry(&entry));
                 records.push(LogRecord { index, bytes, bodies: codec::staged_bodies(&entry) });
+                if state.last.is_none() {
+                    state.first = index;
+                }
                 state.last = Some(entry.log_id);
                 state.tail.push(entry);
             }
@@ -191,7 +197,9 @@ impl RaftLogStorage<TypeConfig> for Log {
         {
             let mut state = self.shared.state.lock();
             state.tail.truncate_after(index);
-            state.last = last.or(state.purged);
+            if state.last > last {
+                state.last = last.max(state.purged);
+            }
         }
         completed(|done| self.shared.log.truncate_after(index, done)).await
     }
@@ -201,6 +209,7 @@ impl RaftLogStorage<TypeConfig> for Log {
             let mut state = self.shared.state.lock();
             state.tail.purge(upto.index);
             state.purged = state.purged.max(Some(upto));
+            state.first = state.first.max(upto.index + 1);
             state.last = state.last.max(Some(upto));
         }
         completed(|done| self.shared.log.purge(upto.index, codec::encode(&upto), done)).await

@@ -156,6 +156,8 @@ impl Replica {
             let members = BTreeMap::from([(parts.replica, parts.member.clone())]);
             self.raft.initialize(members).await.map_err(|error| parts.failed(error))?;
         }
+        // The task answers once it has read what is on disk; until then the metrics know no members.
+        self.raft.with_raft_state(|_| ()).await.map_err(|error| parts.failed(error))?;
         if is_new || only_voter(&self.metrics.borrow_watched(), parts.replica) {
             // Nobody else can lead, so there is nothing to wait for. In a larger group the election timers decide.
             self.raft.trigger().elect(false).await.map_err(|error| parts.failed(error))?;

@@ -19,12 +19,12 @@ use storage::{Bodies, GroupState, Install};
 /// How much of a body is held while it is copied.
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A snapshot on its way.
+/// What a snapshot holds.
 pub enum SnapshotData {
-    /// Pinned on this machine, to be read by whoever sends it.
+    /// Nothing was applied yet.
+    Nothing,
+    /// A state pinned on this machine, to be read by whoever sends it.
     Pinned(Pinned),
-    /// Received from elsewhere: rows and bodies are here, but not yet in force.
-    Received(Install),
 }
 
 /// A state that stays readable while this lives, and where the bodies it names are.
@@ -49,10 +49,13 @@ impl Snapshots {
 
     /// Pins the state as it is now and waits until the files that belong to it are on disk.
     pub async fn build(&self) -> io::Result<SnapshotOf<TypeConfig, SnapshotData>> {
+        self.built.store(true, Relaxed);
+        if self.state.applied().is_none() {
+            return Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: SnapshotData::Nothing });
+        }
         let snapshot = completed(|done| self.state.snapshot(done)).await?;
         let Position { position, membership, .. } = snapshot.position();
         let meta = meta_of(Some(position), membership.as_deref())?;
-        self.built.store(true, Relaxed);
         let pinned = Pinned { snapshot, bodies: self.bodies.clone() };
         Ok(Snapshot { meta, snapshot: SnapshotData::Pinned(pinned) })
     }
@@ -64,18 +67,13 @@ impl Snapshots {
 
     /// Puts a snapshot in force: rows, applied position and membership change in one synced step.
     pub async fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
-        let Some(last) = &meta.last_log_id else {
+        let (Some(last), SnapshotData::Pinned(pinned)) = (&meta.last_log_id, data) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a snapshot of nothing"));
         };
         let membership = Some(codec::encode(&meta.last_membership));
         let position = Position { index: last.index, position: codec::encode(last), membership };
-        let install = match data {
-            SnapshotData::Received(install) => install,
-            SnapshotData::Pinned(pinned) => {
-                let (state, bodies) = (self.state.clone(), self.bodies.clone());
-                tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??
-            }
-        };
+        let (state, bodies) = (self.state.clone(), self.bodies.clone());
+        let install = tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??;
         completed(|done| install.finish(position, done)).await?;
         self.built.store(true, Relaxed);
         Ok(())

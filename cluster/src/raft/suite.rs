@@ -1,7 +1,7 @@
 //! openraft's own storage suite on the real store.
 //!
-//! The suite applies entries that were never appended, which storage refuses to do (C4). So the machine under test has a
-//! group of its own, whose log is fed before every apply; nothing in the machine or the log is bent for the test.
+//! The suite applies entries that were never appended, and with gaps; storage refuses both (C4). So the machine under
+//! test has a group of its own, whose log is fed before every apply; nothing in the machine or the log is bent for it.
 
 use crate::raft::codec;
 use crate::raft::completion::completed;
@@ -9,11 +9,12 @@ use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::replica::{Parts, Shared};
 use crate::raft::snapshot::{SnapshotData, Snapshots};
-use crate::raft::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::raft::types::{LogEntry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::testing;
 use futures::{Stream, StreamExt};
 use model::{GroupId, NodeId};
 use openraft::alias::SnapshotOf;
+use openraft::entry::RaftEntry;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::{OptionalSend, StorageError};
@@ -38,17 +39,21 @@ impl RaftStateMachine<TypeConfig> for Fed {
     where
         Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
-        let entries: Vec<EntryResponder<TypeConfig>> =
-            entries.collect::<Vec<_>>().await.into_iter().collect::<io::Result<_>>()?;
-        for (entry, _) in &entries {
-            let index = entry.log_id.index;
-            let records = (self.next.unwrap_or(index)..=index)
-                .map(|index| LogRecord { index, bytes: codec::encode_entry(entry), bodies: Vec::new() })
-                .collect();
+        let given = entries.collect::<Vec<_>>().await.into_iter().collect::<io::Result<Vec<_>>>()?;
+        let mut filled = Vec::new();
+        for (entry, responder) in given {
+            let (leader, index) = (entry.log_id.leader_id, entry.log_id.index);
+            let gap = self.next.unwrap_or(index)..index;
+            filled.extend(gap.map(|index| (LogEntry::new_blank(LogId::new(leader, index)), None)));
+            filled.push((entry, responder));
             self.next = Some(index + 1);
-            completed(|done| self.log.append(records, done)).await?;
         }
-        self.machine.apply(futures::stream::iter(entries.into_iter().map(Ok))).await
+        let record = |entry: &LogEntry| {
+            LogRecord { index: entry.log_id.index, bytes: codec::encode_entry(entry), bodies: Vec::new() }
+        };
+        let records = filled.iter().map(|(entry, _)| record(entry)).collect();
+        completed(|done| self.log.append(records, done)).await?;
+        self.machine.apply(futures::stream::iter(filled.into_iter().map(Ok))).await
     }
 
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Snapshots> {
