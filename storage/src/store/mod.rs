@@ -233,6 +233,11 @@ impl Store {
         self.inner.space.status()
     }
 
+    /// The disk, for the small files of other parts of the node.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        self.inner.core.disk.clone()
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.inner.data
