@@ -53,8 +53,8 @@ impl Cluster {
             blocking(&options.store, move |store| formed.save(store)).await?;
         }
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for group in groups.values().cloned() {
-            let stopping = stopping.clone();
+        for group in groups.values() {
+            let (group, stopping) = (group.clone(), stopping.clone());
             tasks.spawn(async move { group.supervise(stopping).await });
         }
         tasks.spawn(compaction::run(groups.values().cloned().collect(), shared.bell, stopping.clone()));
