@@ -9,6 +9,7 @@ use crate::tls::Tls;
 use cluster::{Clock, Cluster};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What there is to work with. Each handle is cheap to clone.
 #[derive(Clone)]
@@ -29,4 +30,6 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the node stops: background work ends.
     pub stop: CancellationToken,
+    /// Background work that `boot` waits for when it stops.
+    pub tasks: TaskTracker,
 }

@@ -2,10 +2,16 @@
 //! `boot` wires everything; nothing in other crates knows this one.
 #![forbid(unsafe_code)]
 
+pub mod admin;
+pub mod boot;
+pub mod cli;
 pub mod config;
+pub mod context;
 pub mod ids;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+pub mod runtime;
 pub mod services;
+pub mod telemetry;
 pub mod tls;

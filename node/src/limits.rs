@@ -108,3 +108,17 @@ pub const SEND_PIECE_BYTES: usize = 64 * 1024;
 pub const RETURNED_BYTES_MAX: usize = 256 * 1024;
 /// The header section of an original returned in a report.
 pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// One request or reply on the admin socket, in bytes: a page of the longest listing fits.
+pub const ADMIN_FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// Items in one page of a listing; the client asks for the next.
+pub const ADMIN_PAGE_ITEMS_MAX: usize = 1_000;
+/// Admin connections at a time; each serves one command after another.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// How long an admin connection may be silent.
+pub const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an admin command tries to get a proposal through.
+pub const ADMIN_PROPOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Entries that reap one removed account before the rest is left to the next start: a thousand rows each.
+pub const REAP_ENTRIES_MAX: usize = 100_000;
+/// How long one attempt at a proposal waits before it is made again under the same operation id.
+pub const PROPOSE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);

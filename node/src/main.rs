@@ -1,3 +1,12 @@
-//! The `mailnode` binary.
+//! The `mailnode` binary: sets the allocator and hands over to the command line.
+#![forbid(unsafe_code)]
 
-fn main() {}
+use mimalloc::MiMalloc;
+
+/// Sessions allocate and free small things on every core; mimalloc does that faster and gives memory back sooner.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> node::cli::Exit {
+    node::cli::main()
+}

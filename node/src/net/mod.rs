@@ -13,5 +13,5 @@ pub use connection::{Connection, TlsInfo, Traffic};
 pub use listener::{ListenerSpec, Security};
 pub use permits::{Permit, Permits, Refused};
 pub use session::{Protocol, SessionContext, SessionEnd, SessionId, SessionSummary};
-pub use socket::BoundListener;
-pub use supervisor::{Network, NetworkOptions};
+pub use socket::{BoundListener, bind};
+pub use supervisor::{Bound, Network, NetworkError, NetworkOptions};

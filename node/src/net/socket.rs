@@ -1,5 +1,6 @@
 //! Binding listening sockets, with errors that say what to do.
 
+use super::NetworkError;
 use crate::limits::LISTEN_BACKLOG;
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +16,15 @@ pub struct BoundListener {
     pub address: SocketAddr,
 }
 
-/// Binds and listens.
+/// Binds and listens; `name` is for the error.
 ///
 /// # Errors
-/// As the system says.
-pub fn bind(address: SocketAddr) -> io::Result<BoundListener> {
+/// Says what to do where something can be done.
+pub fn bind(name: &'static str, address: SocketAddr) -> Result<BoundListener, NetworkError> {
+    listen(address).map_err(|error| NetworkError::Bind { name, address, error })
+}
+
+fn listen(address: SocketAddr) -> io::Result<BoundListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

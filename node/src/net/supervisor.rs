@@ -1,7 +1,7 @@
 //! The node supervisor: starts a listener actor per bound socket and starts it again, with growing pauses, when it fails.
 
 use super::listener::{ListenerActor, ListenerSpec, ListenerStart};
-use super::socket::{self, BoundListener};
+use super::socket;
 use super::{Permits, Security};
 use crate::limits::{LISTENER_RESTART_WAIT_MAX, LISTENER_RESTART_WAIT_MIN, STOP_TIMEOUT};
 use crate::tls::Tls;
@@ -80,7 +80,7 @@ impl Network {
         let (mut starts, mut bound) = (Vec::new(), Vec::new());
         for spec in specs {
             for address in &spec.addresses {
-                let socket = bind(&spec, *address)?;
+                let socket = socket::bind(spec.name, *address)?;
                 bound.push(Bound { name: spec.name, address: socket.address, security: spec.security });
                 starts.push(ListenerStart {
                     spec: spec.clone(),
@@ -113,10 +113,6 @@ impl Network {
         // The handle fails only when the supervisor panicked, which its runtime has reported.
         let _ = self.handle.await;
     }
-}
-
-fn bind(spec: &ListenerSpec, address: SocketAddr) -> Result<BoundListener, NetworkError> {
-    socket::bind(address).map_err(|error| NetworkError::Bind { name: spec.name, address, error })
 }
 
 struct SupervisorActor;

@@ -1,9 +1,11 @@
 //! The server's TLS: one rustls configuration whose certificate can be exchanged while the node runs.
 
 mod files;
+mod reload;
 mod self_signed;
 
 pub use files::{CertificateFiles, TlsError};
+pub use reload::reload_when_changed;
 pub use self_signed::write_self_signed;
 
 use parking_lot::RwLock;

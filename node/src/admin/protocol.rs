@@ -1,0 +1,296 @@
+//! Requests and replies of the admin socket. Plain data; a field is only ever added with a default.
+
+use serde::{Deserialize, Serialize};
+
+/// The version this release speaks.
+pub const VERSION: u32 = 1;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`VERSION`] of the client.
+    pub version: u32,
+    /// What to do.
+    pub command: AdminCommand,
+}
+
+/// One reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// [`VERSION`] of the server.
+    pub version: u32,
+    /// What came of it.
+    pub result: Result<AdminReply, AdminError>,
+}
+
+/// What the CLI can ask for. Addresses and domains come as typed; the node normalises them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminCommand {
+    /// How the node stands.
+    Status,
+    /// Makes a domain local.
+    DomainAdd {
+        /// Its name.
+        name: String,
+    },
+    /// A domain without accounts and aliases stops being local.
+    DomainRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Local domains by name.
+    DomainList(Page),
+    /// Where mail to unknown addresses of a domain goes.
+    CatchAll {
+        /// The domain.
+        domain: String,
+        /// An address; `None` refuses such mail.
+        target: Option<String>,
+    },
+    /// Makes an account.
+    AccountAdd {
+        /// Its address.
+        address: String,
+        /// Its password; `None` lets the node make one and return it.
+        password: Option<String>,
+        /// Whether it may administer.
+        admin: bool,
+    },
+    /// Changes a password.
+    AccountPassword {
+        /// Whose.
+        address: String,
+        /// The new one; `None` lets the node make one and return it.
+        password: Option<String>,
+    },
+    /// Removes an account and all its mail.
+    AccountRemove {
+        /// Whose.
+        address: String,
+    },
+    /// Accounts by address.
+    AccountList(Page),
+    /// Makes or replaces an alias.
+    AliasAdd {
+        /// The alias.
+        address: String,
+        /// Where its mail goes.
+        targets: Vec<String>,
+    },
+    /// Removes an alias.
+    AliasRemove {
+        /// The alias.
+        address: String,
+    },
+    /// Aliases by address.
+    AliasList(Page),
+    /// Queued messages, oldest first.
+    QueueList(Page),
+    /// One queued message.
+    QueueShow {
+        /// Its id, 32 hexadecimal digits.
+        id: String,
+    },
+    /// Tries a queued message now.
+    QueueRetry {
+        /// Its id.
+        id: String,
+    },
+    /// Forgets a queued message and tells nobody.
+    QueueRemove {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Shows which command, never a password.
+impl std::fmt::Debug for AdminCommand {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use AdminCommand::*;
+        match self {
+            AccountAdd { address, .. } => write!(out, "AccountAdd({address})"),
+            AccountPassword { address, .. } => write!(out, "AccountPassword({address})"),
+            Status => out.write_str("Status"),
+            DomainAdd { name } => write!(out, "DomainAdd({name})"),
+            DomainRemove { name } => write!(out, "DomainRemove({name})"),
+            CatchAll { domain, target } => write!(out, "CatchAll({domain}, {target:?})"),
+            AccountRemove { address } => write!(out, "AccountRemove({address})"),
+            AliasAdd { address, targets } => write!(out, "AliasAdd({address}, {targets:?})"),
+            AliasRemove { address } => write!(out, "AliasRemove({address})"),
+            QueueShow { id } | QueueRetry { id } | QueueRemove { id } => write!(out, "Queue({id})"),
+            DomainList(page) | AccountList(page) | AliasList(page) | QueueList(page) => write!(out, "List({page:?})"),
+        }
+    }
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The last item of the page before; `None` for the first page.
+    pub after: Option<String>,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminReply {
+    /// Done.
+    Done,
+    /// Done, under this password that the node made.
+    Password(String),
+    /// See [`AdminCommand::Status`].
+    Status(Box<StatusReport>),
+    /// A page; an empty one is the end of the listing.
+    Domains(Vec<DomainItem>),
+    /// A page.
+    Accounts(Vec<AccountItem>),
+    /// A page.
+    Aliases(Vec<AliasItem>),
+    /// A page.
+    Queue(Vec<QueueItem>),
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminError {
+    /// It cannot be done; asking again will not help.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be done now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Client and node are of releases that do not understand each other.
+    #[error("the node speaks version {0} of the admin protocol; use the mailnode binary it was started from")]
+    Version(u32),
+}
+
+/// A local domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DomainItem {
+    /// Its name.
+    pub name: String,
+    /// Where mail to unknown addresses goes.
+    pub catch_all: Option<String>,
+    /// Accounts in it.
+    pub accounts: u64,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccountItem {
+    /// Its address.
+    pub address: String,
+    /// Its id.
+    pub id: u64,
+    /// Where it lives.
+    pub shard: u32,
+    /// Whether it may administer.
+    pub admin: bool,
+    /// Whether it may log in.
+    pub enabled: bool,
+    /// When it was made, RFC 3339.
+    pub created: String,
+}
+
+/// An alias.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AliasItem {
+    /// Its address.
+    pub address: String,
+    /// Where its mail goes.
+    pub targets: Vec<String>,
+}
+
+/// A queued message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueItem {
+    /// Its id.
+    pub id: String,
+    /// Its reverse path; empty for reports.
+    pub sender: String,
+    /// Bytes.
+    pub size: u64,
+    /// RFC 3339.
+    pub accepted: String,
+    /// When it is tried next, RFC 3339.
+    pub next_attempt: String,
+    /// When trying ends, RFC 3339.
+    pub expires: String,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Whether it is being tried now.
+    pub trying: bool,
+    /// Its recipients.
+    pub recipients: Vec<RecipientItem>,
+}
+
+/// A recipient of a queued message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecipientItem {
+    /// Its address.
+    pub address: String,
+    /// `pending`, `delivered` or `failed`.
+    pub state: String,
+    /// What was last said about it.
+    pub said: String,
+}
+
+/// How the node stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The node's name.
+    pub name: String,
+    /// The name it says in greetings.
+    pub hostname: String,
+    /// Its release.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its data directory.
+    pub data: String,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Whether every group has a leader, so that mail can be taken.
+    pub available: bool,
+    /// In plain words, what an operator should know; empty when all is well.
+    pub notes: Vec<String>,
+    /// Groups, and those led by this node.
+    pub groups: u64,
+    /// See `groups`.
+    pub groups_led: u64,
+    /// Entries and bytes in all logs.
+    pub log_entries: u64,
+    /// See `log_entries`.
+    pub log_bytes: u64,
+    /// Sessions open now.
+    pub sessions: u64,
+    /// Local domains.
+    pub domains: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Aliases.
+    pub aliases: u64,
+    /// Queued messages, counted up to 10,000.
+    pub queued: u64,
+    /// Free bytes on the data directory's disk.
+    pub disk_free_bytes: Option<u64>,
+    /// Whether new mail is refused because the disk is nearly full.
+    pub disk_full: bool,
+    /// Fingerprint of the cluster's authority.
+    pub cluster: String,
+    /// Where it listens.
+    pub listeners: Vec<ListenerItem>,
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerItem {
+    /// The service.
+    pub name: String,
+    /// The real address and port.
+    pub address: String,
+    /// `none`, `starttls` or `implicit`.
+    pub tls: String,
+}

@@ -1,0 +1,62 @@
+//! Health and metrics of this node for the web crate.
+
+use crate::context::Services;
+use crate::net::Permits;
+use std::fmt::{Display, Write};
+use web::Health;
+
+/// See the module.
+pub struct NodeHealth {
+    /// What is looked at.
+    pub services: Services,
+    /// Counts sessions.
+    pub permits: Permits,
+}
+
+impl Health for NodeHealth {
+    fn ready(&self) -> Result<(), String> {
+        if self.services.stop.is_cancelled() {
+            return Err("stopping".to_owned());
+        }
+        if !self.services.cluster.status().is_available() {
+            return Err("a group has no leader".to_owned());
+        }
+        if self.services.cluster.store().space().full {
+            return Err("the disk is nearly full".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Prometheus text exposition format, version 0.0.4.
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        for (name, help, value) in self.services.metrics.all() {
+            metric(&mut text, name, "counter", help, value);
+        }
+        metric(&mut text, "sessions", "gauge", "Sessions open now", self.permits.in_use());
+        let cluster = self.services.cluster.metrics();
+        let status = self.services.cluster.status();
+        let log_bytes: u64 = status.groups.iter().map(|group| group.log_bytes).sum();
+        for (name, help, value) in [
+            ("proposals_total", "Proposals that got a reply", cluster.proposals),
+            ("proposals_failed_total", "Proposals certainly not carried out", cluster.proposals_failed),
+            ("proposals_unknown_total", "Proposals whose outcome is unknown", cluster.proposals_unknown),
+            ("proposal_microseconds_total", "Time from proposal to reply", cluster.proposal_micros),
+            ("applied_entries_total", "Entries applied", cluster.applied_entries),
+            ("snapshots_total", "Snapshots taken", cluster.snapshots),
+            ("group_rebuilds_total", "Times a failed group was rebuilt", cluster.rebuilds),
+        ] {
+            metric(&mut text, name, "counter", help, value);
+        }
+        metric(&mut text, "log_bytes", "gauge", "Bytes in the logs of all groups", log_bytes);
+        if let Some(space) = self.services.cluster.store().space().space {
+            metric(&mut text, "disk_free_bytes", "gauge", "Free space for data", space.free);
+        }
+        text
+    }
+}
+
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, value: impl Display) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "# HELP mailnode_{name} {help}\n# TYPE mailnode_{name} {kind}\nmailnode_{name} {value}");
+}

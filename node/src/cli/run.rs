@@ -1,0 +1,112 @@
+//! Carries out a command against a running node and shows what came back.
+
+use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, Listing, PasswordSource, QueueCommand};
+use super::exit::{Exit, Failure};
+use super::{listing, password};
+use crate::admin::{AdminCommand, AdminReply, Client, ClientError};
+use std::io;
+use std::path::Path;
+
+/// Runs one command against the node of `data`.
+pub fn run(data: &Path, command: Command) -> Result<Exit, Failure> {
+    let mut client = Client::connect(data)?;
+    match command {
+        Command::Domain(command) => domain(&mut client, command),
+        Command::Account(command) => account(&mut client, command),
+        Command::Alias(command) => alias(&mut client, command),
+        Command::CatchAll { domain, target, off: _ } => done(&mut client, AdminCommand::CatchAll { domain, target }),
+        Command::Status(how) => match client.call(AdminCommand::Status)? {
+            AdminReply::Status(report) => listing::status(&report, how),
+            _ => Err(unexpected()),
+        },
+        Command::Queue(command) => queue(&mut client, command),
+        // Needs no node and is done before one is looked for.
+        Command::Completions { .. } => Ok(Exit::Done),
+    }
+}
+
+fn domain(client: &mut Client, command: DomainCommand) -> Result<Exit, Failure> {
+    match command {
+        DomainCommand::Add { name } => done(client, AdminCommand::DomainAdd { name }),
+        DomainCommand::Remove { name } => done(client, AdminCommand::DomainRemove { name }),
+        DomainCommand::List(how) => {
+            let take = |reply| if let AdminReply::Domains(items) = reply { Some(items) } else { None };
+            let items = client.list(AdminCommand::DomainList, take, |item| item.name.clone())?;
+            listing::domains(&items, how)
+        }
+    }
+}
+
+fn account(client: &mut Client, command: AccountCommand) -> Result<Exit, Failure> {
+    match command {
+        AccountCommand::Add { address, password, admin } => {
+            let password = given(&address, &password)?;
+            with_password(client, AdminCommand::AccountAdd { address, password, admin })
+        }
+        AccountCommand::Password { address, password } => {
+            let password = given(&address, &password)?;
+            with_password(client, AdminCommand::AccountPassword { address, password })
+        }
+        AccountCommand::Remove { address } => done(client, AdminCommand::AccountRemove { address }),
+        AccountCommand::List(how) => {
+            let take = |reply| if let AdminReply::Accounts(items) = reply { Some(items) } else { None };
+            let items = client.list(AdminCommand::AccountList, take, |item| item.address.clone())?;
+            listing::accounts(&items, how)
+        }
+    }
+}
+
+fn alias(client: &mut Client, command: AliasCommand) -> Result<Exit, Failure> {
+    match command {
+        AliasCommand::Add { address, targets } => done(client, AdminCommand::AliasAdd { address, targets }),
+        AliasCommand::Remove { address } => done(client, AdminCommand::AliasRemove { address }),
+        AliasCommand::List(how) => {
+            let take = |reply| if let AdminReply::Aliases(items) = reply { Some(items) } else { None };
+            let items = client.list(AdminCommand::AliasList, take, |item| item.address.clone())?;
+            listing::aliases(&items, how)
+        }
+    }
+}
+
+fn queue(client: &mut Client, command: QueueCommand) -> Result<Exit, Failure> {
+    match command {
+        QueueCommand::Retry { id } => done(client, AdminCommand::QueueRetry { id }),
+        QueueCommand::Remove { id } => done(client, AdminCommand::QueueRemove { id }),
+        QueueCommand::List(how) => {
+            let take = |reply| if let AdminReply::Queue(items) = reply { Some(items) } else { None };
+            let items = client.list(AdminCommand::QueueList, take, |item| item.id.clone())?;
+            listing::queue(&items, how)
+        }
+        QueueCommand::Show { id, listing: how } => match client.call(AdminCommand::QueueShow { id })? {
+            AdminReply::Queue(items) => listing::queued_message(&items, how),
+            _ => Err(unexpected()),
+        },
+    }
+}
+
+fn done(client: &mut Client, command: AdminCommand) -> Result<Exit, Failure> {
+    client.call(command)?;
+    Ok(Exit::Done)
+}
+
+fn with_password(client: &mut Client, command: AdminCommand) -> Result<Exit, Failure> {
+    if let AdminReply::Password(password) = client.call(command)? {
+        println!("password: {password}");
+    }
+    Ok(Exit::Done)
+}
+
+/// The password that was given; `None` lets the node make one.
+fn given(address: &str, source: &PasswordSource) -> io::Result<Option<String>> {
+    if source.generate {
+        Ok(None)
+    } else if source.password_stdin {
+        password::from_standard_input().map(Some)
+    } else {
+        password::from_terminal(address)
+    }
+}
+
+fn unexpected() -> Failure {
+    Failure::Client(ClientError::Broken(io::Error::other("an unexpected reply")))
+}
