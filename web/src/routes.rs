@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn metrics_are_for_private_networks() {
-        for (peer, private) in [("127.0.0.1", true), ("10.1.2.3", true), ("fd00::1", true), ("192.0.2.1", false), ("2001:db8::1", false)] {
+        for (peer, private) in
+            [("127.0.0.1", true), ("10.1.2.3", true), ("fd00::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
+        {
             assert_eq!(is_private(peer.parse().unwrap()), private, "{peer}");
         }
     }

@@ -44,11 +44,7 @@ pub(super) async fn set_catch_all(
     Ok(AdminReply::Done)
 }
 
-pub(super) async fn add_alias(
-    admin: &AdminService,
-    alias: &str,
-    targets: &[String],
-) -> Result<AdminReply, AdminError> {
+pub(super) async fn add_alias(admin: &AdminService, alias: &str, targets: &[String]) -> Result<AdminReply, AdminError> {
     let targets = targets.iter().map(|target| address(target)).collect::<Result<_, _>>()?;
     let command = DirectoryCommand::SetAlias { address: address(alias)?, targets };
     admin.change_directory(command).await.map_err(about(alias))?;

@@ -12,9 +12,9 @@ const QUEUE_COUNTED_MAX: usize = 10_000;
 pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminError> {
     let services = &admin.services;
     let cluster = services.cluster.status();
-    let counted = services.directory.with_rows(|rows| {
-        Ok((view::domains(rows)?.len(), view::accounts(rows)?.len(), view::aliases(rows)?.len()))
-    });
+    let counted = services
+        .directory
+        .with_rows(|rows| Ok((view::domains(rows)?.len(), view::accounts(rows)?.len(), view::aliases(rows)?.len())));
     let (domains, accounts, aliases) = counted.map_err(unreadable)?;
     let space = services.cluster.store().space();
     let report = StatusReport {

@@ -61,7 +61,11 @@ fn next_commands(program: &str, config: &Config, listeners: &[ListenerItem]) -> 
         item.and_then(|item| item.address.parse().ok()).map_or_else(|| "127.0.0.1".to_owned(), near_address)
     };
     let user = format!("ann@{}", config.domain);
-    let data = if config.data.as_os_str() == "mailnode-data" { String::new() } else { format!(" --data {}", quoted(&config.data.display().to_string())) };
+    let data = if config.data.as_os_str() == "mailnode-data" {
+        String::new()
+    } else {
+        format!(" --data {}", quoted(&config.data.display().to_string()))
+    };
     [
         format!("{program} account add {user}{data}"),
         format!(
@@ -99,7 +103,11 @@ mod tests {
             ..Settings::default()
         };
         let config = Config::settle(settings).unwrap();
-        let item = |name: &str, address: &str| ListenerItem { name: name.into(), address: address.into(), tls: "starttls".into() };
+        let item = |name: &str, address: &str| ListenerItem {
+            name: name.into(),
+            address: address.into(),
+            tls: "starttls".into(),
+        };
         let listeners = [item("smtp", "[::]:10025"), item("imaps", "192.0.2.1:993")];
         let first = FirstAccount { address: "admin@example.org".into(), password: "secret".into() };
         let text = compose("mailnode", &config, &listeners, Some(&first));

@@ -38,7 +38,8 @@ pub async fn prepare(services: &Services, domain: &str) -> Result<Option<FirstAc
         reply => return Err(format!("the domain {domain} cannot be made: {reply:?}")),
     }
     let first = add_administrator(services, format!("admin@{domain}")).await?;
-    change(services, DirectoryCommand::SetSetting { name: DONE_SETTING.to_owned(), value: Some("1".to_owned()) }).await?;
+    change(services, DirectoryCommand::SetSetting { name: DONE_SETTING.to_owned(), value: Some("1".to_owned()) })
+        .await?;
     services.directory.forget_answers();
     Ok(Some(first))
 }

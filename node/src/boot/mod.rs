@@ -115,7 +115,10 @@ fn certificate_files(config: &Config) -> Result<CertificateFiles, TlsError> {
         return Ok(files.clone());
     }
     let directory = config.data.join("tls");
-    let files = CertificateFiles { certificate: directory.join("self-signed.pem"), private_key: directory.join("self-signed.key") };
+    let files = CertificateFiles {
+        certificate: directory.join("self-signed.pem"),
+        private_key: directory.join("self-signed.key"),
+    };
     if files.modified().contains(&None) {
         tls::write_self_signed(&files, &self_signed_names(config))?;
     }
@@ -151,7 +154,8 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
     };
     let cluster = Cluster::start(options).await?;
     let directory = Directory::new(LocalDirectory(cluster.clone()));
-    let fake_salt_key = first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
+    let fake_salt_key =
+        first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
     let passwords = Passwords::new(directory.clone(), fake_salt_key, runtime::processors());
     Ok(Services {
         cluster,

@@ -43,7 +43,9 @@ pub enum Command {
     #[command(subcommand)]
     Alias(AliasCommand),
     /// Where mail to unknown addresses of a domain goes
-    #[command(after_help = "Examples:\n  mailnode catch-all example.org ann@example.org\n  mailnode catch-all example.org --off")]
+    #[command(
+        after_help = "Examples:\n  mailnode catch-all example.org ann@example.org\n  mailnode catch-all example.org --off"
+    )]
     CatchAll {
         /// A local domain
         domain: String,
@@ -88,7 +90,9 @@ pub enum DomainCommand {
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
     /// Make an account
-    #[command(after_help = "Examples:\n  mailnode account add ann@example.org\n  echo secret | mailnode account add ann@example.org --password-stdin")]
+    #[command(
+        after_help = "Examples:\n  mailnode account add ann@example.org\n  echo secret | mailnode account add ann@example.org --password-stdin"
+    )]
     Add {
         /// Its address
         address: String,
@@ -206,7 +210,11 @@ mod tests {
         assert!(error.contains("--hostname"), "{error}");
         let error = Arguments::try_parse_from(["mailnode", "acount", "list"]).unwrap_err().to_string();
         assert!(error.contains("account"), "{error}");
-        for line in [&["mailnode", "catch-all", "d"][..], &["mailnode", "alias", "add", "a@b"], &["mailnode", "--port-offset", "x"]] {
+        for line in [
+            &["mailnode", "catch-all", "d"][..],
+            &["mailnode", "alias", "add", "a@b"],
+            &["mailnode", "--port-offset", "x"],
+        ] {
             assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2);
         }
     }

@@ -80,7 +80,11 @@ pub fn status(report: &StatusReport, how: Listing) -> Result<Exit, Failure> {
     }
     let _ = writeln!(text, "groups    {} of {} led here", report.groups_led, report.groups);
     let _ = writeln!(text, "logs      {} entries, {} KiB", report.log_entries, report.log_bytes / 1024);
-    let _ = writeln!(text, "mail      {} domains, {} accounts, {} aliases", report.domains, report.accounts, report.aliases);
+    let _ = writeln!(
+        text,
+        "mail      {} domains, {} accounts, {} aliases",
+        report.domains, report.accounts, report.aliases
+    );
     let _ = writeln!(text, "queue     {} messages", report.queued);
     let _ = writeln!(text, "sessions  {}", report.sessions);
     let _ = writeln!(text, "cluster   {}", report.cluster);
@@ -163,6 +167,9 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        assert_eq!([duration(59), duration(61), duration(7_260), duration(90_000)], ["59 s", "1 min", "2 h 1 min", "1 d 1 h"]);
+        assert_eq!(
+            [duration(59), duration(61), duration(7_260), duration(90_000)],
+            ["59 s", "1 min", "2 h 1 min", "1 d 1 h"]
+        );
     }
 }

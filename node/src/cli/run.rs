@@ -1,6 +1,6 @@
 //! Carries out a command against a running node and shows what came back.
 
-use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, Listing, PasswordSource, QueueCommand};
+use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, PasswordSource, QueueCommand};
 use super::exit::{Exit, Failure};
 use super::{listing, password};
 use crate::admin::{AdminCommand, AdminReply, Client, ClientError};

@@ -101,9 +101,7 @@ fn set(settings: &mut Settings, name: &str, at: usize, value: &Spanned<DeValue<'
     Ok(())
 }
 
-fn listeners(
-    value: &Spanned<DeValue<'_>>,
-) -> Result<std::collections::BTreeMap<Service, Vec<SocketAddr>>, Wrong> {
+fn listeners(value: &Spanned<DeValue<'_>>) -> Result<std::collections::BTreeMap<Service, Vec<SocketAddr>>, Wrong> {
     let expected = || "listeners is a table such as [listeners] with lines such as smtp = \"192.0.2.1:25\"".to_owned();
     let table = value.get_ref().as_table().ok_or_else(|| Wrong { at: value.span().start, reason: expected() })?;
     let mut all = std::collections::BTreeMap::new();
@@ -183,10 +181,16 @@ mod tests {
 
     #[test]
     fn wrong_keys_and_values_name_the_line_and_the_nearest_word() {
-        assert_eq!(wrong("data = \"x\"\nhostnam = \"y\"\n"), "2: unknown setting \"hostnam\" (did you mean \"hostname\"?)");
+        assert_eq!(
+            wrong("data = \"x\"\nhostnam = \"y\"\n"),
+            "2: unknown setting \"hostnam\" (did you mean \"hostname\"?)"
+        );
         assert_eq!(wrong("\n[listeners]\nimpa = \"x\"\n"), "3: unknown listener \"impa\" (did you mean \"imap\"?)");
         assert_eq!(wrong("port-offset = \"many\""), "1: port-offset = \"many\": a number from 0 to 58510 is expected");
-        assert_eq!(wrong("log-format = \"jso\""), "1: log-format = \"jso\": text or json is expected (did you mean \"json\"?)");
+        assert_eq!(
+            wrong("log-format = \"jso\""),
+            "1: log-format = \"jso\": text or json is expected (did you mean \"json\"?)"
+        );
         assert_eq!(wrong("name = [1]"), "1: name: a single value is expected, not array");
         assert!(wrong("name = \"a\"\nname = \"b\"\n").starts_with("2: "));
         assert!(wrong("a\n= 3").starts_with("1: "));

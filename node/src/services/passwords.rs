@@ -106,7 +106,8 @@ impl Passwords {
         let known = found.filter(|(_, row)| row.enabled);
         let hash = known.as_ref().map_or(self.shared.nobody.as_str(), |(_, row)| row.credentials.argon2.as_str());
         let memory = self.memory_of(hash, password);
-        let correct = if self.remembers(&memory) { true } else { self.check(hash.to_owned(), password.clone()).await? };
+        let correct =
+            if self.remembers(&memory) { true } else { self.check(hash.to_owned(), password.clone()).await? };
         match known {
             Some((id, row)) if correct => {
                 self.remember(memory);
