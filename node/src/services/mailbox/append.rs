@@ -1,0 +1,149 @@
+//! APPEND: the bytes of new messages on their way from a session to the log. Small ones stay in memory and ride in the
+//! entry; large ones are written to staging piece by piece, so that no message is ever held whole.
+
+use crate::limits::{APPEND_INLINE_BYTES_MAX, STAGING_WRITE_BYTES};
+use model::BodyRef;
+use model::limits::INLINE_BODY_BYTES_MAX;
+use model::mailbox::NewMessage;
+use protocols::imap::store::{FlagNames, StoreError};
+use std::io;
+use std::sync::Arc;
+use storage::{Bodies, StagedBody};
+
+/// Messages of one APPEND or MULTIAPPEND until its commit.
+pub struct Appends {
+    bodies: Arc<Bodies>,
+    current: Option<Arriving>,
+    complete: Vec<NewMessage>,
+    inline_bytes: usize,
+    failed: Option<StoreError>,
+}
+
+struct Arriving {
+    flags: FlagNames,
+    internal_date: Option<i64>,
+    /// Bytes not yet written to `staged`; all of them while that is `None`.
+    gathered: Vec<u8>,
+    staged: Option<StagedBody>,
+}
+
+impl Appends {
+    /// Nothing appended yet.
+    pub fn new(bodies: Arc<Bodies>) -> Self {
+        Appends { bodies, current: None, complete: Vec::new(), inline_bytes: 0, failed: None }
+    }
+
+    /// Begins a message of `size_bytes`.
+    pub fn start(&mut self, flags: FlagNames, internal_date: Option<i64>, size_bytes: u64) {
+        let capacity = usize::try_from(size_bytes).unwrap_or(usize::MAX).min(INLINE_BODY_BYTES_MAX);
+        self.current = Some(Arriving { flags, internal_date, gathered: Vec::with_capacity(capacity), staged: None });
+    }
+
+    /// Takes bytes of the message begun. Waits while they are written, which holds the client back.
+    pub async fn chunk(&mut self, bytes: &[u8]) {
+        let Some(arriving) = self.current.as_mut() else { return };
+        arriving.gathered.extend_from_slice(bytes);
+        let is_large = arriving.gathered.len() > INLINE_BODY_BYTES_MAX || arriving.staged.is_some();
+        if is_large && arriving.gathered.len() >= STAGING_WRITE_BYTES {
+            let staged = self.write_out().await;
+            self.keep(staged);
+        }
+    }
+
+    /// The message begun is complete.
+    pub async fn end(&mut self) {
+        if self.failed.is_some() {
+            self.current = None;
+        }
+        let Some(arriving) = &self.current else { return };
+        let is_small = arriving.staged.is_none() && arriving.gathered.len() <= INLINE_BODY_BYTES_MAX;
+        let body = if is_small && self.inline_bytes + arriving.gathered.len() <= APPEND_INLINE_BYTES_MAX {
+            self.finish_inline()
+        } else {
+            self.finish_staged().await
+        };
+        let arriving = self.current.take();
+        match (body, arriving) {
+            (Ok(body), Some(arriving)) => {
+                self.inline_bytes += body.inline.as_ref().map_or(0, |bytes| bytes.len());
+                self.complete.push(NewMessage {
+                    body,
+                    flags: arriving.flags.system.0,
+                    keywords: arriving.flags.keywords,
+                    internal_date: arriving.internal_date,
+                    internal_zone: 0,
+                });
+            }
+            (Err(error), _) => self.fail(&error),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Everything complete, for one command; empties this.
+    ///
+    /// # Errors
+    /// When the bytes of one of them could not be kept.
+    pub fn take(&mut self) -> Result<Vec<NewMessage>, StoreError> {
+        let failed = self.failed.take();
+        let complete = std::mem::take(&mut self.complete);
+        self.abort();
+        failed.map_or(Ok(complete), Err)
+    }
+
+    /// Forgets everything since the last commit.
+    pub fn abort(&mut self) {
+        self.current = None;
+        self.complete = Vec::new();
+        self.inline_bytes = 0;
+        self.failed = None;
+    }
+
+    /// In memory all the way: nothing here blocks.
+    fn finish_inline(&mut self) -> io::Result<BodyRef> {
+        let mut staged = self.bodies.stage();
+        if let Some(arriving) = &mut self.current {
+            staged.write(&std::mem::take(&mut arriving.gathered))?;
+        }
+        staged.finish()
+    }
+
+    async fn finish_staged(&mut self) -> io::Result<BodyRef> {
+        let staged = self.write_out().await?;
+        let size = staged.size();
+        blocking(move || Ok(BodyRef { hash: staged.finish_as_file()?, size, inline: None })).await
+    }
+
+    /// Writes what is gathered, and gives the staged body out of `current`.
+    async fn write_out(&mut self) -> io::Result<StagedBody> {
+        let arriving = self.current.as_mut().ok_or_else(|| io::Error::other("no message is arriving"))?;
+        let mut staged = arriving.staged.take().unwrap_or_else(|| self.bodies.stage());
+        let mut gathered = std::mem::take(&mut arriving.gathered);
+        let (staged, gathered) = blocking(move || {
+            staged.write(&gathered)?;
+            gathered.clear();
+            Ok((staged, gathered))
+        })
+        .await?;
+        arriving.gathered = gathered;
+        Ok(staged)
+    }
+
+    fn keep(&mut self, staged: io::Result<StagedBody>) {
+        match (staged, &mut self.current) {
+            (Ok(staged), Some(arriving)) => arriving.staged = Some(staged),
+            (Err(error), _) => self.fail(&error),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// The rest of the message is passed over; the commit tells the client.
+    fn fail(&mut self, error: &io::Error) {
+        tracing::error!(%error, "an appended message could not be staged");
+        self.current = None;
+        self.failed = Some(StoreError::Unavailable);
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,155 @@
+//! Mailboxes as sessions see them: the store behind the IMAP machine, on the replicated rows. Requests and replies of
+//! `protocols::imap::store` go in and out; reads run behind a read barrier on blocking threads, changes go through the
+//! account's mailbox actor. No socket and no protocol text here.
+
+mod actor;
+mod append;
+mod convert;
+mod digests;
+mod fanout;
+mod fetch;
+mod lookup;
+mod pieces;
+mod proposals;
+mod reaper;
+mod registry;
+#[cfg(test)]
+mod sample;
+mod search;
+mod session;
+mod source;
+mod views;
+
+pub use fanout::Listener;
+pub use fetch::FetchRun;
+pub use proposals::Owner;
+pub use session::MailboxSession;
+
+use crate::ids;
+use crate::limits::ACTOR_LOSSES_MAX;
+use actor::Message;
+use cluster::{Clock, Cluster, Notice, ReadView};
+use fanout::Fanout;
+use model::mailbox::MailboxCommand;
+use model::{AccountId, FolderId, GroupId, ReadError, Reply};
+use protocols::imap::store::StoreError;
+use ractor::{ActorCell, SpawnErr};
+use registry::Registry;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The mailboxes of this node. Clones are handles of the same ones.
+#[derive(Clone)]
+pub struct Mailboxes {
+    cluster: Cluster,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    fanout: Fanout,
+}
+
+impl Mailboxes {
+    /// Starts the supervisor of mailbox actors (below `parent`), the listeners to what changes in the shards, and the
+    /// reaping of what deleted folders left. All of it ends when the cluster shuts down.
+    ///
+    /// # Errors
+    /// When the actor system refuses.
+    pub async fn start(
+        cluster: Cluster,
+        clock: Arc<dyn Clock>,
+        parent: Option<ActorCell>,
+    ) -> Result<Mailboxes, SpawnErr> {
+        let mailboxes = Mailboxes {
+            registry: Registry::start(parent).await?,
+            fanout: Fanout::default(),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+        };
+        for shard in GroupId::shards() {
+            tokio::spawn(hear(cluster.clone(), shard, mailboxes.fanout.clone()));
+        }
+        tokio::spawn(reaper::resume(cluster, clock));
+        Ok(mailboxes)
+    }
+
+    /// Carries out a change through the account's actor. An actor that is lost on the way is asked again, under the
+    /// same operation id (I8).
+    ///
+    /// # Errors
+    /// See [`proposals::carry_out`].
+    pub async fn change(&self, owner: &Owner, command: MailboxCommand) -> Result<Reply, StoreError> {
+        let operation = ids::operation(self.clock.now());
+        for _ in 0..ACTOR_LOSSES_MAX {
+            let actor = self.registry.actor(owner, self).ok_or(StoreError::Unavailable)?;
+            let (answer, outcome) = oneshot::channel();
+            let message = Message::Change { operation, command: command.clone(), answer };
+            if actor.send_message(message).is_err() {
+                self.registry.forget(&actor.get_cell());
+                continue;
+            }
+            if let Ok(outcome) = outcome.await {
+                return outcome;
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// Reads the rows of a shard, with everything in them that was acknowledged before, on a blocking thread.
+    ///
+    /// # Errors
+    /// `Unavailable` without a quorum, `Internal` when a row cannot be read.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        shard: GroupId,
+        look: impl FnOnce(&ReadView) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let view = self.view(shard).await?;
+        on_blocking_thread(move || look(&view).map_err(|error| broken(&error))).await
+    }
+
+    async fn view(&self, shard: GroupId) -> Result<ReadView, StoreError> {
+        self.cluster.read(shard).await.map_err(|error| match error {
+            cluster::ReadError::Broken(error) => broken(&error),
+            _ => StoreError::Unavailable,
+        })
+    }
+
+    /// Hears of changes of a folder from now on.
+    pub fn listen(&self, account: AccountId, folder: FolderId) -> Listener {
+        self.fanout.listen(account, folder)
+    }
+
+    /// How many mailbox actors run.
+    pub fn actors(&self) -> usize {
+        self.registry.count()
+    }
+
+    /// Ends all mailbox actors; changes after this are refused as unavailable.
+    pub fn stop(&self) {
+        self.registry.stop();
+    }
+}
+
+/// Tells the listeners of a shard's folders what changes in it, until the cluster shuts down.
+async fn hear(cluster: Cluster, shard: GroupId, fanout: Fanout) {
+    let Some(mut changes) = cluster.watch(shard) else { return };
+    while let Some(notice) = changes.next().await {
+        match notice {
+            Notice::Changed(change) => fanout.tell(&change),
+            Notice::Lagged => fanout.tell_all(),
+        }
+    }
+}
+
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(broken(&error)),
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> StoreError {
+    tracing::error!(%error, "a mailbox cannot be read");
+    StoreError::Internal
+}

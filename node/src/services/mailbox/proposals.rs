@@ -1,0 +1,79 @@
+//! Brings one decision into the log of an account's shard and waits until it is carried out. An unknown outcome is asked
+//! for again under the same operation id (I8) until the deadline; then the client hears that it is unknown.
+
+use super::convert;
+use crate::ids;
+use crate::limits::{PROPOSAL_DEADLINE, PROPOSAL_RETRY_WAIT};
+use cluster::{Cluster, ProposeError};
+use model::mailbox::MailboxCommand;
+use model::{AccountId, Command, GroupId, OperationId, Refusal, Reply};
+use protocols::imap::store::StoreError;
+use tokio::time::Instant;
+
+/// Where an account's mailboxes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Which account.
+    pub account: AccountId,
+    /// The shard it lives in.
+    pub shard: GroupId,
+    /// Names its Maildir when the shard does not know it yet.
+    pub address: String,
+}
+
+/// Proposes `command` under `operation`. When the shard does not know the account yet, it is made there first.
+///
+/// # Errors
+/// What the rules refused, `Unavailable` when the outcome is unknown or there is no quorum (I10), `Limit` when the
+/// entry is too large.
+pub async fn carry_out(
+    cluster: &Cluster,
+    owner: &Owner,
+    operation: OperationId,
+    command: MailboxCommand,
+) -> Result<Reply, StoreError> {
+    match propose(cluster, owner.shard, operation, command.clone()).await? {
+        Reply::Refused(Refusal::NoAccount) => {}
+        Reply::Refused(refusal) => return Err(convert::refusal(refusal)),
+        reply => return Ok(reply),
+    }
+    create_account(cluster, owner).await?;
+    // The refusal is remembered under the old operation id.
+    match propose(cluster, owner.shard, ids::operation(), command).await? {
+        Reply::Refused(refusal) => Err(convert::refusal(refusal)),
+        reply => Ok(reply),
+    }
+}
+
+/// Makes the account in its shard; one that is there is left as it is.
+///
+/// # Errors
+/// As [`carry_out`]; `NotPermitted` when the account is being removed.
+pub async fn create_account(cluster: &Cluster, owner: &Owner) -> Result<(), StoreError> {
+    let command = MailboxCommand::CreateAccount { account: owner.account, address: owner.address.clone() };
+    match propose(cluster, owner.shard, ids::operation(), command).await? {
+        Reply::Refused(refusal) => Err(convert::refusal(refusal)),
+        _ => Ok(()),
+    }
+}
+
+async fn propose(
+    cluster: &Cluster,
+    shard: GroupId,
+    operation: OperationId,
+    command: MailboxCommand,
+) -> Result<Reply, StoreError> {
+    let deadline = Instant::now() + PROPOSAL_DEADLINE;
+    loop {
+        match cluster.propose(shard, operation, Command::Mailbox(command.clone())).await {
+            Ok(reply) => return Ok(reply),
+            Err(ProposeError::TooLarge { .. }) => return Err(StoreError::Limit),
+            Err(ProposeError::Stopped) => return Err(StoreError::Unavailable),
+            Err(error) if Instant::now() + PROPOSAL_RETRY_WAIT >= deadline => {
+                tracing::warn!(%operation, %shard, %error, "a mailbox change was given up");
+                return Err(StoreError::Unavailable);
+            }
+            Err(_) => tokio::time::sleep(PROPOSAL_RETRY_WAIT).await,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Takes away what deleted folders left, a bounded piece per log entry, behind the acknowledgement. Started after every
+//! DELETE and once when the node starts, so that a crash in between leaves nothing behind.
+
+use crate::ids;
+use crate::limits::REAP_RETRY_WAIT;
+use cluster::Cluster;
+use model::mailbox::MailboxCommand;
+use model::{AccountId, Command, GroupId, Read, ReadError, Reply, key};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+/// Reaps in the background until nothing of the account is left to reap.
+pub fn start(cluster: Cluster, shard: GroupId, account: AccountId) {
+    tokio::spawn(async move { reap(&cluster, shard, account).await });
+}
+
+/// Reaps what earlier runs of this node did not finish. Reads every shard once.
+pub async fn resume(cluster: Cluster) {
+    for shard in GroupId::shards() {
+        let Ok(view) = cluster.read(shard).await else { continue };
+        let waiting = tokio::task::spawn_blocking(move || accounts_waiting(&view)).await;
+        match waiting {
+            Ok(Ok(accounts)) => {
+                for account in accounts {
+                    reap(&cluster, shard, account).await;
+                }
+            }
+            Ok(Err(error)) => tracing::error!(%shard, %error, "what waits to be reaped cannot be read"),
+            Err(_) => return,
+        }
+    }
+}
+
+async fn reap(cluster: &Cluster, shard: GroupId, account: AccountId) {
+    loop {
+        let command = Command::Mailbox(MailboxCommand::Reap { account });
+        match cluster.propose(shard, ids::operation(), command).await {
+            Ok(Reply::Reaped { more: true }) => {}
+            Ok(_) | Err(cluster::ProposeError::Stopped | cluster::ProposeError::NotLeader { .. }) => return,
+            // Reaping again does no harm, so nothing needs to be known about the last try.
+            Err(_) => tokio::time::sleep(REAP_RETRY_WAIT).await,
+        }
+    }
+}
+
+/// Accounts with folders waiting to be reaped.
+fn accounts_waiting(from: &dyn Read) -> Result<BTreeSet<AccountId>, ReadError> {
+    let mut accounts = BTreeSet::new();
+    let prefix = key::Key::table(b'G').done();
+    model::txn::scan_prefix(from, &prefix, &mut |key, _| {
+        accounts.extend(key::number_at(key, 1).map(AccountId));
+        ControlFlow::Continue(())
+    })?;
+    Ok(accounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Sample;
+    use super::*;
+
+    #[test]
+    fn accounts_with_garbage_are_found() {
+        let mut sample = Sample::new();
+        assert!(accounts_waiting(sample.rows()).unwrap().is_empty());
+        sample.apply(MailboxCommand::DeleteFolder { account: sample.account, name: "Junk".into() });
+        assert_eq!(accounts_waiting(sample.rows()).unwrap(), BTreeSet::from([sample.account]));
+    }
+}

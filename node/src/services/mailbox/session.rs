@@ -1,0 +1,290 @@
+//! One session's view of the store: answers the IMAP machine's requests, one at a time, for the account that logged in.
+
+use super::append::Appends;
+use super::fetch::FetchRun;
+use super::{Listener, Mailboxes, Owner, convert, proposals, search, views};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::services::directory::Directory;
+use model::mailbox::MailboxCommand;
+use model::mailbox::row;
+use model::{AccountId, FolderId, ReadError, UidSet};
+use protocols::imap::fetch::FetchPlan;
+use protocols::imap::search::SearchPlan;
+use protocols::imap::store::{Copied, FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
+use std::sync::Arc;
+
+/// A session's store.
+pub struct MailboxSession {
+    mailboxes: Mailboxes,
+    directory: Directory,
+    owner: Option<Arc<Owner>>,
+    selected: Option<Selected>,
+    appends: Option<Box<Appends>>,
+}
+
+struct Selected {
+    folder: FolderId,
+    /// Length of the keyword table the machine knows; tables only ever grow.
+    keywords_known: usize,
+    listener: Listener,
+}
+
+type Answer = Result<Reply, StoreError>;
+
+impl MailboxSession {
+    /// A session that has not logged in.
+    pub fn new(mailboxes: Mailboxes, directory: Directory) -> Self {
+        MailboxSession { mailboxes, directory, owner: None, selected: None, appends: None }
+    }
+
+    /// Waits for news of the selected folder; for ever when none is selected. Cancel-safe.
+    pub async fn news(&mut self) {
+        match &mut self.selected {
+            Some(selected) => selected.listener.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether there were news of the selected folder since this was last asked.
+    pub fn take_news(&mut self) -> bool {
+        self.selected.as_mut().is_some_and(|selected| selected.listener.take_news())
+    }
+
+    /// Answers any request but [`Request::Fetch`], which is [`Self::fetch`]'s.
+    pub async fn answer(&mut self, request: Request) -> Answer {
+        match request {
+            Request::OpenAccount { username, authzid } => self.open_account(&username, authzid).await,
+            Request::Select { name, since, .. } => self.select(name, since).await,
+            Request::Deselect { .. } => {
+                self.selected = None;
+                Ok(Reply::Done)
+            }
+            Request::Changes { folder, since } => self.changes(FolderId(folder), since).await,
+            Request::Vanished { folder, since } => {
+                let vanished = move |from: &_, account| views::vanished(from, account, FolderId(folder), since);
+                self.read(vanished).await?.map(Reply::Vanished).ok_or(StoreError::NonExistent)
+            }
+            Request::List => self.read(|from, account| views::mailboxes(from, account)).await.map(Reply::Mailboxes),
+            Request::Status { names, .. } => {
+                self.read(move |from, account| views::statuses(from, account, &names)).await.map(Reply::Statuses)
+            }
+            Request::Search(plan) => self.search(plan).await,
+            Request::Fetch(_) => Err(StoreError::Internal),
+            change => self.answer_change(change).await,
+        }
+    }
+
+    async fn answer_change(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Create { name, special_use } => self.create(name, special_use).await,
+            Request::Delete { name } => self.done(|account| MailboxCommand::DeleteFolder { account, name }).await,
+            Request::Rename { from, to } => {
+                self.done(|account| MailboxCommand::RenameFolder { account, from, to }).await
+            }
+            Request::Subscribe { name, subscribed } => {
+                self.done(|account| MailboxCommand::Subscribe { account, name, on: subscribed }).await
+            }
+            Request::Expunge { folder, uids } => {
+                let uids = Some(convert::uid_set(&uids));
+                self.done(|account| MailboxCommand::Expunge { account, folder: FolderId(folder), uids }).await
+            }
+            Request::Copy { folder, uids, to } => self.copy(FolderId(folder), &uids, to, false).await,
+            Request::Move { folder, uids, to } => self.copy(FolderId(folder), &uids, to, true).await,
+            Request::AppendStart { mailbox, flags, internaldate, size_bytes } => {
+                self.append_start(mailbox, flags, internaldate, size_bytes).await
+            }
+            Request::AppendCommit { mailbox } => self.append_commit(mailbox).await,
+            store @ Request::Store { .. } => self.store(store).await,
+            _ => Err(StoreError::Internal),
+        }
+    }
+
+    /// The client's proven name leads to an account. Acting for others is not offered (RFC 4616 section 2).
+    async fn open_account(&mut self, username: &str, authzid: Option<String>) -> Answer {
+        if authzid.is_some_and(|other| !other.eq_ignore_ascii_case(username)) {
+            return Err(StoreError::NotPermitted);
+        }
+        let found = self.directory.account(username).await.map_err(|error| super::broken(&error))?;
+        let (account, row) = found.filter(|(_, row)| row.enabled).ok_or(StoreError::NotPermitted)?;
+        let owner = Owner { account, shard: row.shard, address: row.address };
+        let known = move |from: &_| row::account(from, account);
+        if self.mailboxes.read(owner.shard, known).await?.is_none() {
+            proposals::create_account(&self.mailboxes, &owner).await?;
+        }
+        self.owner = Some(Arc::new(owner));
+        Ok(Reply::Done)
+    }
+
+    fn owner(&self) -> Result<Arc<Owner>, StoreError> {
+        self.owner.clone().ok_or(StoreError::NotPermitted)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&cluster::ReadView, AccountId) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let owner = self.owner()?;
+        self.mailboxes.read(owner.shard, move |from| look(from, owner.account)).await
+    }
+
+    async fn change(&self, command: impl FnOnce(AccountId) -> MailboxCommand) -> Result<model::Reply, StoreError> {
+        let owner = self.owner()?;
+        self.mailboxes.change(&owner, command(owner.account)).await
+    }
+
+    async fn done(&self, command: impl FnOnce(AccountId) -> MailboxCommand) -> Answer {
+        self.change(command).await.map(|_| Reply::Done)
+    }
+
+    async fn select(&mut self, name: String, since: Option<(u32, u64)>) -> Answer {
+        self.selected = None;
+        let owner = self.owner()?;
+        let named = name.clone();
+        let folder = self.read(move |from, account| views::folder_id(from, account, &named)).await?;
+        let folder = folder.ok_or(StoreError::NonExistent)?;
+        // Listening begins before the snapshot is taken, so that nothing falls between them.
+        let listener = self.mailboxes.listen(owner.account, folder);
+        let snapshot = self.read(move |from, account| views::select(from, account, &name, since)).await?;
+        let snapshot = snapshot.filter(|snapshot| snapshot.folder == folder.0).ok_or(StoreError::NonExistent)?;
+        self.selected = Some(Selected { folder, keywords_known: snapshot.keywords.len(), listener });
+        Ok(Reply::Selected(Box::new(snapshot)))
+    }
+
+    async fn changes(&mut self, folder: FolderId, since: u64) -> Answer {
+        let known = self.keywords_known(folder);
+        let changes = self.read(move |from, account| views::changes(from, account, folder, since, known)).await?;
+        let changes = changes.ok_or(StoreError::NonExistent)?;
+        self.note_keywords(folder, changes.keywords.as_deref());
+        Ok(Reply::Changes(Box::new(changes)))
+    }
+
+    fn keywords_known(&self, folder: FolderId) -> usize {
+        self.selected.as_ref().filter(|selected| selected.folder == folder).map_or(0, |folder| folder.keywords_known)
+    }
+
+    fn note_keywords(&mut self, folder: FolderId, keywords: Option<&Vec<String>>) {
+        if let (Some(selected), Some(keywords)) = (&mut self.selected, keywords)
+            && selected.folder == folder
+        {
+            selected.keywords_known = keywords.len();
+        }
+    }
+
+    async fn create(&self, name: String, special_use: Option<SpecialUse>) -> Answer {
+        let special_use = match special_use {
+            None => None,
+            Some(wanted) => Some(convert::special_use_wanted(wanted).ok_or(StoreError::UseAttribute)?),
+        };
+        let use_wanted = special_use.is_some();
+        let made = self.change(|account| MailboxCommand::CreateFolder { account, name, special_use }).await;
+        match made {
+            Ok(model::Reply::Folder { folder, .. }) => Ok(Reply::Created { folder: folder.0 }),
+            Ok(_) => Err(StoreError::Internal),
+            // The rules refuse a second folder of the same use; a name that cannot be is refused before that.
+            Err(StoreError::Cannot) if use_wanted => Err(StoreError::UseAttribute),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn copy(&self, source: FolderId, uids: &UidRanges, to: String, remove: bool) -> Answer {
+        let destination = self.read(move |from, account| views::folder_id(from, account, &to)).await?;
+        let destination = destination.ok_or(StoreError::NonExistent)?;
+        let uids = convert::uid_set(uids);
+        let copied =
+            self.change(|account| MailboxCommand::Copy { account, source, destination, uids, remove }).await?;
+        match copied {
+            model::Reply::Copied { uidvalidity, from, to, .. } => {
+                Ok(Reply::Copied(Copied { uidvalidity, pairs: from.iter().zip(to.iter()).collect() }))
+            }
+            _ => Err(StoreError::Internal),
+        }
+    }
+
+    async fn store(&mut self, request: Request) -> Answer {
+        let Request::Store { folder, uids, action, flags, unchanged_since } = request else {
+            return Err(StoreError::Internal);
+        };
+        let (folder, uids) = (FolderId(folder), convert::uid_set(&uids));
+        let stored = self
+            .change(|account| MailboxCommand::Store {
+                account,
+                folder,
+                uids: uids.clone(),
+                mode: convert::store_mode(action),
+                flags: flags.system.0,
+                keywords: flags.keywords,
+                unchanged_since,
+            })
+            .await?;
+        let model::Reply::Stored { modified, keywords, .. } = stored else { return Err(StoreError::Internal) };
+        let states = move |from: &_, account| views::stored(from, account, folder, (&uids, &modified));
+        let mut stored = self.read(states).await?;
+        stored.keywords = views::grown(keywords, self.keywords_known(folder));
+        self.note_keywords(folder, stored.keywords.as_deref());
+        Ok(Reply::Stored(stored))
+    }
+
+    async fn search(&self, plan: Arc<SearchPlan>) -> Answer {
+        let owner = self.owner()?;
+        search::run(&self.mailboxes, &owner, plan).await.map(Reply::Matched)
+    }
+
+    /// Renders messages; the pieces go to the client in order, then [`FetchRun::finish`] has the answer.
+    ///
+    /// # Errors
+    /// When nobody has logged in or the shard cannot be read.
+    pub async fn fetch(&self, plan: Arc<FetchPlan>) -> Result<FetchRun, StoreError> {
+        let owner = self.owner()?;
+        FetchRun::start(&self.mailboxes, &owner, plan).await
+    }
+
+    async fn append_start(
+        &mut self,
+        mailbox: String,
+        flags: FlagNames,
+        internal_date: Option<i64>,
+        size_bytes: u64,
+    ) -> Answer {
+        if size_bytes > MESSAGE_BYTES_MAX {
+            return Err(StoreError::TooBig);
+        }
+        let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
+        folder.ok_or(StoreError::NonExistent)?;
+        let bodies = || Box::new(Appends::new(self.mailboxes.cluster.bodies()));
+        self.appends.get_or_insert_with(bodies).start(flags, internal_date, size_bytes);
+        Ok(Reply::Done)
+    }
+
+    /// Takes bytes of the message begun with [`Request::AppendStart`]; waits while they are written.
+    pub async fn append_chunk(&mut self, bytes: &[u8]) {
+        if let Some(appends) = &mut self.appends {
+            appends.chunk(bytes).await;
+        }
+    }
+
+    /// The message begun with [`Request::AppendStart`] is complete.
+    pub async fn append_end(&mut self) {
+        if let Some(appends) = &mut self.appends {
+            appends.end().await;
+        }
+    }
+
+    /// Forgets every message since the last commit.
+    pub fn append_abort(&mut self) {
+        self.appends = None;
+    }
+
+    async fn append_commit(&mut self, mailbox: String) -> Answer {
+        let mut appends = self.appends.take().ok_or(StoreError::Internal)?;
+        let messages = appends.take()?;
+        let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
+        let folder = folder.ok_or(StoreError::NonExistent)?;
+        let appended = self.change(|account| MailboxCommand::Append { account, folder, messages }).await?;
+        match appended {
+            model::Reply::Appended { uidvalidity, uids, .. } => {
+                Ok(Reply::Appended { uidvalidity, uids: UidSet::iter(&uids).collect() })
+            }
+            _ => Err(StoreError::Internal),
+        }
+    }
+}

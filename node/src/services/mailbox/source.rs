@@ -1,0 +1,95 @@
+//! The bytes of one message as the MIME views and FETCH read them: small bodies are read once and kept, large ones by
+//! ranges. Blocks on the disk: for blocking threads.
+
+use crate::limits::{BODY_KEPT_BYTES_MAX, BODY_PIECE_BYTES};
+use cluster::{Bodies, BodyReader};
+use model::BodyHash;
+use protocols::mime::ReadAt;
+use std::cell::OnceCell;
+use std::io;
+use std::ops::Range;
+
+/// One message's body, opened when it is first read.
+pub struct MessageSource<'a> {
+    bodies: &'a Bodies,
+    hash: BodyHash,
+    size: u64,
+    open: OnceCell<Open>,
+}
+
+enum Open {
+    Kept(Vec<u8>),
+    File(BodyReader),
+}
+
+impl<'a> MessageSource<'a> {
+    /// A body that may never be needed.
+    pub fn new(bodies: &'a Bodies, hash: BodyHash, size: u64) -> Self {
+        MessageSource { bodies, hash, size, open: OnceCell::new() }
+    }
+
+    fn open(&self) -> io::Result<&Open> {
+        match self.open.get() {
+            Some(open) => Ok(open),
+            None => {
+                let open = self.read_in()?;
+                Ok(self.open.get_or_init(|| open))
+            }
+        }
+    }
+
+    fn read_in(&self) -> io::Result<Open> {
+        let reader = self.bodies.open_body(&self.hash)?;
+        if self.size > BODY_KEPT_BYTES_MAX {
+            return Ok(Open::File(reader));
+        }
+        let mut bytes = vec![0; usize::try_from(self.size).unwrap_or_default()];
+        read_exact(&reader, 0, &mut bytes)?;
+        Ok(Open::Kept(bytes))
+    }
+
+    /// Gives a range piece by piece to `take`; a file shorter than the range is `UnexpectedEof`.
+    pub fn pieces(&self, range: Range<u64>, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        match self.open()? {
+            Open::Kept(bytes) => take(slice(bytes, &range)?),
+            Open::File(reader) => {
+                let mut piece = vec![0; BODY_PIECE_BYTES];
+                let mut at = range.start;
+                while at < range.end {
+                    let length = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(piece.len());
+                    let piece = piece.get_mut(..length).unwrap_or_default();
+                    read_exact(reader, at, piece)?;
+                    take(piece)?;
+                    at += length as u64;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ReadAt for &MessageSource<'_> {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.open()? {
+            Open::Kept(bytes) => bytes.as_slice().read_at(offset, buffer),
+            Open::File(reader) => reader.read_at(offset, buffer),
+        }
+    }
+}
+
+fn slice<'b>(bytes: &'b [u8], range: &Range<u64>) -> io::Result<&'b [u8]> {
+    let ends = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+    ends.and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn read_exact(reader: &BodyReader, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
+    while !into.is_empty() {
+        let read = reader.read_at(offset, into)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        offset += read as u64;
+        into = into.get_mut(read..).unwrap_or_default();
+    }
+    Ok(())
+}
