@@ -122,3 +122,44 @@ pub const ADMIN_PROPOSE_TIMEOUT: Duration = Duration::from_secs(20);
 pub const REAP_ENTRIES_MAX: usize = 100_000;
 /// How long one attempt at a proposal waits before it is made again under the same operation id.
 pub const PROPOSE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,
+/// and within the minute that clients wait.
+pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(10);
+/// The pause before a proposal is tried again.
+pub const PROPOSAL_RETRY_WAIT: Duration = Duration::from_millis(100);
+/// The pause before reaping is tried again.
+pub const REAP_RETRY_WAIT: Duration = Duration::from_secs(1);
+/// A mailbox actor that had nothing to do for between one and two of these ends itself; starting one costs microseconds.
+pub const MAILBOX_ACTOR_IDLE: Duration = Duration::from_secs(30);
+/// How often a change is asked again because the actor that had it was lost, before it is given up.
+pub const ACTOR_LOSSES_MAX: usize = 4;
+/// A message taken by APPEND, in bytes.
+pub const APPENDED_MESSAGE_BYTES_MAX: u64 = 150 * 1024 * 1024;
+/// Bytes of small bodies inside one APPEND entry; the messages of a MULTIAPPEND beyond it go to staging, so that the
+/// entry stays below what a log entry may have.
+pub const APPEND_INLINE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of an arriving body gathered for one write to staging: few system calls, little memory.
+pub const STAGING_WRITE_BYTES: usize = 256 * 1024;
+/// Bodies up to this size are read whole while they are rendered or searched; larger ones by ranges.
+pub const BODY_KEPT_BYTES_MAX: u64 = 128 * 1024;
+/// Bytes of one read of a body that is sent to a client.
+pub const BODY_PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of FETCH responses handed from the rendering thread to the session at once.
+pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
+/// Such pieces that may wait for a slow client before rendering pauses.
+pub const FETCH_PIECES_WAITING: usize = 2;
+/// Messages whose rows and digests are looked up together: one scan for many, while the largest digests of hostile
+/// messages (512 kB) stay bounded.
+pub const LOOKUP_MESSAGES: usize = 64;
+/// Bytes read from a client at a time; the read buffer lives on the stack and is not kept while waiting.
+pub const IMAP_READ_BYTES: usize = 16 * 1024;
+/// Bytes of IMAP input the machine has not taken yet, above which reading pauses.
+pub const IMAP_INPUT_BYTES_PAUSE: usize = 64 * 1024;
+/// Bytes of IMAP output gathered before they are written.
+pub const IMAP_WRITE_BYTES: usize = 32 * 1024;
+/// Silence before login after which an IMAP session ends.
+pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
+/// Silence after login after which an IMAP session ends: at least 30 minutes (RFC 9051 section 5.4).
+pub const IMAP_IDLE_TIMEOUT: Duration = Duration::from_secs(31 * 60);
+/// How long a client may take none of its output before its session is cut.
+pub const IMAP_WRITE_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -4,11 +4,10 @@
 //!
 //! Messages carry decisions; a body in one is a reference-counted handle, and each session has one change under way.
 
-use super::proposals::{self, Owner};
+use super::proposals::{Owner, Proposer};
 use super::reaper;
 use super::registry::Registry;
 use crate::limits::MAILBOX_ACTOR_IDLE;
-use cluster::Cluster;
 use model::mailbox::MailboxCommand;
 use model::{OperationId, Reply};
 use protocols::imap::store::StoreError;
@@ -42,7 +41,7 @@ pub struct Arguments {
     /// Whose mailboxes.
     pub owner: Owner,
     /// Takes the proposals.
-    pub cluster: Cluster,
+    pub proposer: Proposer,
     /// Where the actor is found; it takes itself out when it ends.
     pub registry: Registry,
 }
@@ -50,7 +49,7 @@ pub struct Arguments {
 /// An actor's state.
 pub struct State {
     owner: Arc<Owner>,
-    cluster: Cluster,
+    proposer: Proposer,
     registry: Registry,
     used_since_check: bool,
 }
@@ -65,8 +64,8 @@ impl Actor for MailboxActor {
 
     async fn pre_start(&self, myself: ActorRef<Message>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
         myself.send_after(MAILBOX_ACTOR_IDLE, || Message::IdleCheck);
-        let Arguments { owner, cluster, registry } = arguments;
-        Ok(State { owner: Arc::new(owner), cluster, registry, used_since_check: true })
+        let Arguments { owner, proposer, registry } = arguments;
+        Ok(State { owner: Arc::new(owner), proposer, registry, used_since_check: true })
     }
 
     async fn handle(
@@ -90,12 +89,12 @@ impl State {
     /// the actor does not wait for the outcome.
     fn start(&mut self, operation: OperationId, command: MailboxCommand, answer: Answer) {
         self.used_since_check = true;
-        let (cluster, owner) = (self.cluster.clone(), self.owner.clone());
+        let (proposer, owner) = (self.proposer.clone(), self.owner.clone());
         tokio::spawn(async move {
             let leaves_garbage = matches!(command, MailboxCommand::DeleteFolder { .. });
-            let outcome = proposals::carry_out(&cluster, &owner, operation, command).await;
+            let outcome = proposer.carry_out(&owner, operation, command).await;
             if leaves_garbage && outcome.is_ok() {
-                reaper::start(cluster, owner.shard, owner.account);
+                reaper::start(proposer, owner.shard, owner.account);
             }
             // Nobody listens when the session has ended meanwhile; the change stands all the same.
             let _ = answer.send(outcome);

@@ -25,13 +25,14 @@ pub use fetch::FetchRun;
 pub use proposals::Owner;
 pub use session::MailboxSession;
 
-use crate::ids;
 use crate::limits::ACTOR_LOSSES_MAX;
 use actor::Message;
 use cluster::{Clock, Cluster, Notice, ReadView};
 use fanout::Fanout;
+use lookup::Lookup;
 use model::mailbox::MailboxCommand;
 use model::{AccountId, FolderId, GroupId, ReadError, Reply};
+use proposals::Proposer;
 use protocols::imap::store::StoreError;
 use ractor::{ActorCell, SpawnErr};
 use registry::Registry;
@@ -41,8 +42,7 @@ use tokio::sync::oneshot;
 /// The mailboxes of this node. Clones are handles of the same ones.
 #[derive(Clone)]
 pub struct Mailboxes {
-    cluster: Cluster,
-    clock: Arc<dyn Clock>,
+    proposer: Proposer,
     registry: Registry,
     fanout: Fanout,
 }
@@ -61,13 +61,12 @@ impl Mailboxes {
         let mailboxes = Mailboxes {
             registry: Registry::start(parent).await?,
             fanout: Fanout::default(),
-            cluster: cluster.clone(),
-            clock: clock.clone(),
+            proposer: Proposer { cluster: cluster.clone(), clock },
         };
         for shard in GroupId::shards() {
             tokio::spawn(hear(cluster.clone(), shard, mailboxes.fanout.clone()));
         }
-        tokio::spawn(reaper::resume(cluster, clock));
+        tokio::spawn(reaper::resume(mailboxes.proposer.clone()));
         Ok(mailboxes)
     }
 
@@ -75,11 +74,11 @@ impl Mailboxes {
     /// same operation id (I8).
     ///
     /// # Errors
-    /// See [`proposals::carry_out`].
+    /// See [`Proposer::carry_out`].
     pub async fn change(&self, owner: &Owner, command: MailboxCommand) -> Result<Reply, StoreError> {
-        let operation = ids::operation(self.clock.now());
+        let operation = self.proposer.operation();
         for _ in 0..ACTOR_LOSSES_MAX {
-            let actor = self.registry.actor(owner, self).ok_or(StoreError::Unavailable)?;
+            let actor = self.registry.actor(owner, &self.proposer).ok_or(StoreError::Unavailable)?;
             let (answer, outcome) = oneshot::channel();
             let message = Message::Change { operation, command: command.clone(), answer };
             if actor.send_message(message).is_err() {
@@ -107,10 +106,16 @@ impl Mailboxes {
     }
 
     async fn view(&self, shard: GroupId) -> Result<ReadView, StoreError> {
-        self.cluster.read(shard).await.map_err(|error| match error {
+        self.proposer.cluster.read(shard).await.map_err(|error| match error {
             cluster::ReadError::Broken(error) => broken(&error),
             _ => StoreError::Unavailable,
         })
+    }
+
+    /// The rows and bodies of one folder, for rendering and searching.
+    async fn lookup(&self, owner: &Owner, folder: FolderId) -> Result<Lookup, StoreError> {
+        let (view, bodies) = (self.view(owner.shard).await?, self.proposer.cluster.bodies());
+        Ok(Lookup { view, bodies, account: owner.account, folder })
     }
 
     /// Hears of changes of a folder from now on.

@@ -4,10 +4,11 @@
 use super::convert;
 use crate::ids;
 use crate::limits::{PROPOSAL_DEADLINE, PROPOSAL_RETRY_WAIT};
-use cluster::{Cluster, ProposeError};
+use cluster::{Clock, Cluster, ProposeError};
 use model::mailbox::MailboxCommand;
 use model::{AccountId, Command, GroupId, OperationId, Refusal, Reply};
 use protocols::imap::store::StoreError;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Where an account's mailboxes are.
@@ -21,59 +22,75 @@ pub struct Owner {
     pub address: String,
 }
 
-/// Proposes `command` under `operation`. When the shard does not know the account yet, it is made there first.
-///
-/// # Errors
-/// What the rules refused, `Unavailable` when the outcome is unknown or there is no quorum (I10), `Limit` when the
-/// entry is too large.
-pub async fn carry_out(
-    cluster: &Cluster,
-    owner: &Owner,
-    operation: OperationId,
-    command: MailboxCommand,
-) -> Result<Reply, StoreError> {
-    match propose(cluster, owner.shard, operation, command.clone()).await? {
-        Reply::Refused(Refusal::NoAccount) => {}
-        Reply::Refused(refusal) => return Err(convert::refusal(refusal)),
-        reply => return Ok(reply),
-    }
-    create_account(cluster, owner).await?;
-    // The refusal is remembered under the old operation id.
-    match propose(cluster, owner.shard, ids::operation(), command).await? {
-        Reply::Refused(refusal) => Err(convert::refusal(refusal)),
-        reply => Ok(reply),
-    }
+/// Proposes on behalf of accounts.
+#[derive(Clone)]
+pub struct Proposer {
+    /// Takes the proposals.
+    pub cluster: Cluster,
+    /// For operation ids.
+    pub clock: Arc<dyn Clock>,
 }
 
-/// Makes the account in its shard; one that is there is left as it is.
-///
-/// # Errors
-/// As [`carry_out`]; `NotPermitted` when the account is being removed.
-pub async fn create_account(cluster: &Cluster, owner: &Owner) -> Result<(), StoreError> {
-    let command = MailboxCommand::CreateAccount { account: owner.account, address: owner.address.clone() };
-    match propose(cluster, owner.shard, ids::operation(), command).await? {
-        Reply::Refused(refusal) => Err(convert::refusal(refusal)),
-        _ => Ok(()),
+impl Proposer {
+    /// A fresh operation id.
+    pub fn operation(&self) -> OperationId {
+        ids::operation(self.clock.now())
     }
-}
 
-async fn propose(
-    cluster: &Cluster,
-    shard: GroupId,
-    operation: OperationId,
-    command: MailboxCommand,
-) -> Result<Reply, StoreError> {
-    let deadline = Instant::now() + PROPOSAL_DEADLINE;
-    loop {
-        match cluster.propose(shard, operation, Command::Mailbox(command.clone())).await {
-            Ok(reply) => return Ok(reply),
-            Err(ProposeError::TooLarge { .. }) => return Err(StoreError::Limit),
-            Err(ProposeError::Stopped) => return Err(StoreError::Unavailable),
-            Err(error) if Instant::now() + PROPOSAL_RETRY_WAIT >= deadline => {
-                tracing::warn!(%operation, %shard, %error, "a mailbox change was given up");
-                return Err(StoreError::Unavailable);
+    /// Proposes `command` under `operation`. When the shard does not know the account yet, it is made there first.
+    ///
+    /// # Errors
+    /// What the rules refused, `Unavailable` when the outcome is unknown or there is no quorum (I10), `Limit` when the
+    /// entry is too large.
+    pub async fn carry_out(
+        &self,
+        owner: &Owner,
+        operation: OperationId,
+        command: MailboxCommand,
+    ) -> Result<Reply, StoreError> {
+        match self.propose(owner.shard, operation, command.clone()).await? {
+            Reply::Refused(Refusal::NoAccount) => {}
+            Reply::Refused(refusal) => return Err(convert::refusal(refusal)),
+            reply => return Ok(reply),
+        }
+        self.create_account(owner).await?;
+        // The refusal is remembered under the old operation id.
+        match self.propose(owner.shard, self.operation(), command).await? {
+            Reply::Refused(refusal) => Err(convert::refusal(refusal)),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Makes the account in its shard; one that is there is left as it is.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`]; `NotPermitted` when the account is being removed.
+    pub async fn create_account(&self, owner: &Owner) -> Result<(), StoreError> {
+        let command = MailboxCommand::CreateAccount { account: owner.account, address: owner.address.clone() };
+        match self.propose(owner.shard, self.operation(), command).await? {
+            Reply::Refused(refusal) => Err(convert::refusal(refusal)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn propose(
+        &self,
+        shard: GroupId,
+        operation: OperationId,
+        command: MailboxCommand,
+    ) -> Result<Reply, StoreError> {
+        let deadline = Instant::now() + PROPOSAL_DEADLINE;
+        loop {
+            match self.cluster.propose(shard, operation, Command::Mailbox(command.clone())).await {
+                Ok(reply) => return Ok(reply),
+                Err(ProposeError::TooLarge { .. }) => return Err(StoreError::Limit),
+                Err(ProposeError::Stopped) => return Err(StoreError::Unavailable),
+                Err(error) if Instant::now() + PROPOSAL_RETRY_WAIT >= deadline => {
+                    tracing::warn!(%operation, %shard, %error, "a mailbox change was given up");
+                    return Err(StoreError::Unavailable);
+                }
+                Err(_) => tokio::time::sleep(PROPOSAL_RETRY_WAIT).await,
             }
-            Err(_) => tokio::time::sleep(PROPOSAL_RETRY_WAIT).await,
         }
     }
 }

@@ -1,28 +1,27 @@
 //! Takes away what deleted folders left, a bounded piece per log entry, behind the acknowledgement. Started after every
 //! DELETE and once when the node starts, so that a crash in between leaves nothing behind.
 
-use crate::ids;
+use super::proposals::Proposer;
 use crate::limits::REAP_RETRY_WAIT;
-use cluster::Cluster;
 use model::mailbox::MailboxCommand;
 use model::{AccountId, Command, GroupId, Read, ReadError, Reply, key};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Reaps in the background until nothing of the account is left to reap.
-pub fn start(cluster: Cluster, shard: GroupId, account: AccountId) {
-    tokio::spawn(async move { reap(&cluster, shard, account).await });
+pub fn start(proposer: Proposer, shard: GroupId, account: AccountId) {
+    tokio::spawn(async move { reap(&proposer, shard, account).await });
 }
 
 /// Reaps what earlier runs of this node did not finish. Reads every shard once.
-pub async fn resume(cluster: Cluster) {
+pub async fn resume(proposer: Proposer) {
     for shard in GroupId::shards() {
-        let Ok(view) = cluster.read(shard).await else { continue };
+        let Ok(view) = proposer.cluster.read(shard).await else { continue };
         let waiting = tokio::task::spawn_blocking(move || accounts_waiting(&view)).await;
         match waiting {
             Ok(Ok(accounts)) => {
                 for account in accounts {
-                    reap(&cluster, shard, account).await;
+                    reap(&proposer, shard, account).await;
                 }
             }
             Ok(Err(error)) => tracing::error!(%shard, %error, "what waits to be reaped cannot be read"),
@@ -31,10 +30,10 @@ pub async fn resume(cluster: Cluster) {
     }
 }
 
-async fn reap(cluster: &Cluster, shard: GroupId, account: AccountId) {
+async fn reap(proposer: &Proposer, shard: GroupId, account: AccountId) {
     loop {
         let command = Command::Mailbox(MailboxCommand::Reap { account });
-        match cluster.propose(shard, ids::operation(), command).await {
+        match proposer.cluster.propose(shard, proposer.operation(), command).await {
             Ok(Reply::Reaped { more: true }) => {}
             Ok(_) | Err(cluster::ProposeError::Stopped | cluster::ProposeError::NotLeader { .. }) => return,
             // Reaping again does no harm, so nothing needs to be known about the last try.

@@ -1,8 +1,7 @@
 //! The mailbox actors that run, and their supervisor. One that fails is forgotten; the next change starts a new one.
 
 use super::actor::{Arguments, MailboxActor, Message};
-use super::proposals::Owner;
-use cluster::Cluster;
+use super::proposals::{Owner, Proposer};
 use model::AccountId;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SpawnErr, SupervisionEvent};
@@ -38,13 +37,13 @@ impl Registry {
     }
 
     /// The actor of an account, started when none runs. `None` when the supervisor has stopped.
-    pub fn actor(&self, owner: &Owner, cluster: &Cluster) -> Option<ActorRef<Message>> {
+    pub fn actor(&self, owner: &Owner, proposer: &Proposer) -> Option<ActorRef<Message>> {
         let mut running = self.running.lock();
         if let Some(actor) = running.by_account.get(&owner.account).filter(|actor| is_alive(actor)) {
             return Some(actor.clone());
         }
         let supervisor = self.supervisor.lock().clone()?;
-        let arguments = Arguments { owner: owner.clone(), cluster: cluster.clone(), registry: self.clone() };
+        let arguments = Arguments { owner: owner.clone(), proposer: proposer.clone(), registry: self.clone() };
         let (actor, _started) =
             ActorRuntime::spawn_linked_instant(None, MailboxActor, arguments, supervisor).ok()?;
         if let Some(dead) = running.by_account.insert(owner.account, actor.clone()) {

@@ -2,9 +2,9 @@
 
 use super::append::Appends;
 use super::fetch::FetchRun;
-use super::{Listener, Mailboxes, Owner, convert, proposals, search, views};
-use crate::limits::MESSAGE_BYTES_MAX;
-use crate::services::directory::Directory;
+use super::{Listener, Mailboxes, Owner, convert, search, views};
+use crate::limits::APPENDED_MESSAGE_BYTES_MAX;
+use crate::services::passwords::{AuthError, Passwords};
 use model::mailbox::MailboxCommand;
 use model::mailbox::row;
 use model::{AccountId, FolderId, ReadError, UidSet};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// A session's store.
 pub struct MailboxSession {
     mailboxes: Mailboxes,
-    directory: Directory,
+    passwords: Passwords,
     owner: Option<Arc<Owner>>,
     selected: Option<Selected>,
     appends: Option<Box<Appends>>,
@@ -33,8 +33,8 @@ type Answer = Result<Reply, StoreError>;
 
 impl MailboxSession {
     /// A session that has not logged in.
-    pub fn new(mailboxes: Mailboxes, directory: Directory) -> Self {
-        MailboxSession { mailboxes, directory, owner: None, selected: None, appends: None }
+    pub fn new(mailboxes: Mailboxes, passwords: Passwords) -> Self {
+        MailboxSession { mailboxes, passwords, owner: None, selected: None, appends: None }
     }
 
     /// Waits for news of the selected folder; for ever when none is selected. Cancel-safe.
@@ -104,12 +104,14 @@ impl MailboxSession {
         if authzid.is_some_and(|other| !other.eq_ignore_ascii_case(username)) {
             return Err(StoreError::NotPermitted);
         }
-        let found = self.directory.account(username).await.map_err(|error| super::broken(&error))?;
-        let (account, row) = found.filter(|(_, row)| row.enabled).ok_or(StoreError::NotPermitted)?;
-        let owner = Owner { account, shard: row.shard, address: row.address };
-        let known = move |from: &_| row::account(from, account);
+        let account = self.passwords.proven(username).map_err(|error| match error {
+            AuthError::Unavailable => StoreError::Unavailable,
+            _ => StoreError::NotPermitted,
+        })?;
+        let owner = Owner { account: account.id, shard: account.shard, address: account.address };
+        let known = move |from: &cluster::ReadView| row::account(from, account.id);
         if self.mailboxes.read(owner.shard, known).await?.is_none() {
-            proposals::create_account(&self.mailboxes, &owner).await?;
+            self.mailboxes.proposer.create_account(&owner).await?;
         }
         self.owner = Some(Arc::new(owner));
         Ok(Reply::Done)
@@ -245,12 +247,12 @@ impl MailboxSession {
         internal_date: Option<i64>,
         size_bytes: u64,
     ) -> Answer {
-        if size_bytes > MESSAGE_BYTES_MAX {
+        if size_bytes > APPENDED_MESSAGE_BYTES_MAX {
             return Err(StoreError::TooBig);
         }
         let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
         folder.ok_or(StoreError::NonExistent)?;
-        let bodies = || Box::new(Appends::new(self.mailboxes.cluster.bodies()));
+        let bodies = || Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies()));
         self.appends.get_or_insert_with(bodies).start(flags, internal_date, size_bytes);
         Ok(Reply::Done)
     }
