@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod ids;
+pub mod imap;
 pub mod limits;
 pub mod metrics;
 pub mod net;

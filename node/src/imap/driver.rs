@@ -219,7 +219,7 @@ impl Driver {
                 while let Some(piece) = run.next_piece().await {
                     self.transport.write(piece).await?;
                 }
-                let (answer, rest) = run.finish().await;
+                let (answer, rest) = run.finish().await?;
                 self.transport.write(rest).await?;
                 answer
             }

@@ -2,13 +2,13 @@
 //! entry; large ones are written to staging piece by piece, so that no message is ever held whole.
 
 use crate::limits::{APPEND_INLINE_BYTES_MAX, STAGING_WRITE_BYTES};
+use cluster::{Bodies, StagedBody};
 use model::BodyRef;
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::mailbox::NewMessage;
 use protocols::imap::store::{FlagNames, StoreError};
 use std::io;
 use std::sync::Arc;
-use storage::{Bodies, StagedBody};
 
 /// Messages of one APPEND or MULTIAPPEND until its commit.
 pub struct Appends {

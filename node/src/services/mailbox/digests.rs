@@ -3,8 +3,7 @@
 
 use super::source::MessageSource;
 use model::codec;
-use protocols::limits::mime::READ_CHUNK_BYTES;
-use protocols::mime::{Digest, DigestSummary, ReadAt, Scanner, Structure};
+use protocols::mime::{Digest, DigestSummary, Scanner, Structure};
 use std::io;
 
 /// How much of a digest a plan needs.

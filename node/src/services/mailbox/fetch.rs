@@ -6,7 +6,7 @@ use super::pieces::{MessageSink, PieceSender, pieces};
 use super::{Mailboxes, Owner, broken};
 use crate::limits::LOOKUP_MESSAGES;
 use model::FolderId;
-use protocols::imap::fetch::{self, FetchItem, FetchPlan, FetchTarget, RenderError};
+use protocols::imap::fetch::{self, FetchNeeds, FetchPlan, FetchTarget, RenderError};
 use protocols::imap::store::{Fetched, Reply, StoreError};
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,15 @@ use tokio::task::JoinHandle;
 /// A FETCH being rendered. Dropping it stops the rendering at its next piece.
 pub struct FetchRun {
     pieces: mpsc::Receiver<Vec<u8>>,
-    rendering: JoinHandle<(Result<Fetched, StoreError>, Vec<u8>)>,
+    rendering: JoinHandle<(Result<Fetched, Failure>, Vec<u8>)>,
+}
+
+/// Why a plan was not rendered to its end.
+enum Failure {
+    /// The responses so far are whole.
+    Store(StoreError),
+    /// A response broke off: nothing that follows would be understood.
+    Torn(io::Error),
 }
 
 impl FetchRun {
@@ -41,25 +49,30 @@ impl FetchRun {
     }
 
     /// The answer for the machine and the last bytes for the client, which go out before the answer is given.
-    pub async fn finish(self) -> (Result<Reply, StoreError>, Vec<u8>) {
+    ///
+    /// # Errors
+    /// When a response broke off in its middle: the connection has to be closed.
+    pub async fn finish(self) -> io::Result<(Result<Reply, StoreError>, Vec<u8>)> {
         match self.rendering.await {
-            Ok((fetched, rest)) => (fetched.map(Reply::Fetched), rest),
-            Err(error) => (Err(broken(&error)), Vec::new()),
+            Ok((Ok(fetched), rest)) => Ok((Ok(Reply::Fetched(fetched)), rest)),
+            Ok((Err(Failure::Store(error)), rest)) => Ok((Err(error), rest)),
+            Ok((Err(Failure::Torn(error)), _)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
         }
     }
 }
 
-fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Result<Fetched, StoreError> {
+fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Result<Fetched, Failure> {
     let mut fetched = Fetched::default();
-    let part = part_needed(&plan.items.items);
+    let part = part_needed(plan.items.needs);
     for batch in plan.messages.chunks(LOOKUP_MESSAGES) {
         let uids = batch.iter().map(|target| target.state.uid);
-        let found = lookup.find(uids, plan.items.needs.digest).map_err(|error| broken(&error))?;
+        let found = lookup.find(uids, part).map_err(|error| Failure::Store(broken(&error)))?;
         let mut found = found.iter().peekable();
         for target in batch {
             while found.next_if(|message| message.uid < target.state.uid).is_some() {}
             match found.next_if(|message| message.uid == target.state.uid) {
-                Some(message) => render_one(lookup, plan, target, message, part, sender, &mut fetched)?,
+                Some(message) => render_one((lookup, plan), target, message, part, sender, &mut fetched)?,
                 None => fetched.missing = true,
             }
         }
@@ -68,46 +81,33 @@ fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Re
 }
 
 fn render_one(
-    lookup: &Lookup,
-    plan: &FetchPlan,
+    (lookup, plan): (&Lookup, &FetchPlan),
     target: &FetchTarget,
     found: &Found,
-    part: Part,
+    part: Option<Part>,
     sender: &mut PieceSender,
     fetched: &mut Fetched,
-) -> Result<(), StoreError> {
+) -> Result<(), Failure> {
     let body = lookup.source(found);
-    let digest = plan.items.needs.digest.then(|| lookup.digest(found, &body, part)).transpose();
-    let digest = digest.map_err(|error| failed(&error))?;
+    let digest = match part.map(|part| lookup.digest(found, &body, part)).transpose() {
+        Ok(digest) if !plan.items.needs.body || body.is_there() => digest,
+        // Expunged since the rows were read, and its body with it.
+        Ok(_) => return Ok(fetched.missing = true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fetched.missing = true),
+        Err(error) => return Err(Failure::Store(broken(&error))),
+    };
     let mut sink = MessageSink { pieces: sender, body: &body };
-    let rendered = fetch::render(&plan.items, target, &found.facts(), digest.as_ref(), &mut &body, &mut sink);
-    match rendered {
+    match fetch::render(&plan.items, target, &found.facts(digest.as_ref()), &mut &body, &mut sink) {
         Ok(()) => Ok(()),
-        Err(RenderError::UnknownEncoding) => {
-            fetched.unknown_encoding = true;
-            Ok(())
-        }
-        Err(RenderError::Io(error)) => Err(failed(&error)),
+        Err(RenderError::UnknownEncoding) => Ok(fetched.unknown_encoding = true),
+        Err(RenderError::Io(error)) => Err(Failure::Torn(error)),
     }
 }
 
-/// An envelope alone needs no MIME tree.
-fn part_needed(items: &[FetchItem]) -> Part {
-    let needs_tree = |item: &FetchItem| {
-        matches!(
-            item,
-            FetchItem::Body
-                | FetchItem::BodyStructure
-                | FetchItem::Preview
-                | FetchItem::Section { .. }
-                | FetchItem::Binary { .. }
-                | FetchItem::BinarySize { .. }
-        )
-    };
-    if items.iter().any(needs_tree) { Part::Whole } else { Part::Summary }
-}
-
-fn failed(error: &io::Error) -> StoreError {
-    // The session has ended and nobody reads any more: nothing to report.
-    if error.kind() == io::ErrorKind::BrokenPipe { StoreError::Internal } else { broken(error) }
+fn part_needed(needs: FetchNeeds) -> Option<Part> {
+    match needs {
+        FetchNeeds { structure: true, .. } => Some(Part::Whole),
+        FetchNeeds { envelope: true, .. } => Some(Part::Summary),
+        _ => None,
+    }
 }

@@ -3,25 +3,36 @@
 
 use super::digests::{self, Part};
 use super::source::MessageSource;
+use crate::limits::LOOKUP_MESSAGES;
 use cluster::{Bodies, ReadView};
 use model::mailbox::row::MessageRow;
 use model::mailbox::view;
 use model::{AccountId, FolderId, ReadError, Uid, UidSet};
 use protocols::imap::fetch::MessageFacts;
 use protocols::mime::Digest;
+use std::cell::RefCell;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use storage::GroupState;
+
+/// The kind of derived record in the `cache` column that a digest is.
+const DIGEST_RECORD: u8 = 1;
 
 /// Where a batch of messages is.
 pub struct Lookup {
     /// The rows.
     pub view: ReadView,
+    /// The shard's derived records.
+    pub state: GroupState,
     /// The bodies.
     pub bodies: Arc<Bodies>,
     /// Whose.
     pub account: AccountId,
     /// Where.
     pub folder: FolderId,
+    /// Digests made and not kept yet.
+    pub fresh: RefCell<Vec<(Uid, u8, Vec<u8>)>>,
 }
 
 /// One message found.
@@ -37,11 +48,11 @@ pub struct Found {
 }
 
 impl Lookup {
-    /// Finds those of `uids` that exist, by UID ascending. `digests` says whether their records are wanted too.
+    /// Finds those of `uids` that exist, by UID ascending. `digest` says whether their records are wanted too.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub fn find(&self, uids: impl IntoIterator<Item = Uid>, digests: bool) -> Result<Vec<Found>, ReadError> {
+    pub fn find(&self, uids: impl IntoIterator<Item = Uid>, digest: Option<Part>) -> Result<Vec<Found>, ReadError> {
         let uids: UidSet = uids.into_iter().collect();
         let mut found = Vec::new();
         view::messages_of(&self.view, self.account, self.folder, &uids, &mut |uid, row| {
@@ -49,7 +60,7 @@ impl Lookup {
             found.push(Found { uid, row, record: None, email_id });
             Ok(())
         })?;
-        if digests {
+        if digest.is_some() {
             self.add_records(&mut found)?;
         }
         Ok(found)
@@ -58,13 +69,18 @@ impl Lookup {
     fn add_records(&self, found: &mut [Found]) -> Result<(), ReadError> {
         let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(()) };
         let range = first.uid..=last.uid;
-        let mut missing = found.iter_mut().peekable();
-        self.view.scan_cache((self.account, self.folder), range, &mut |uid, record| {
-            while missing.next_if(|message| message.uid < uid).is_some() {}
-            if let Some(message) = missing.next_if(|message| message.uid == uid) {
-                message.record = Some(record.to_vec());
+        let mut waiting = found.iter_mut().peekable();
+        let mut take = |uid: Uid, kind: u8, record: &[u8]| {
+            while waiting.next_if(|message| message.uid < uid).is_some() {}
+            match waiting.peek_mut() {
+                Some(message) if message.uid == uid && kind == DIGEST_RECORD => message.record = Some(record.to_vec()),
+                Some(_) => {}
+                None => return ControlFlow::Break(()),
             }
-        })
+            ControlFlow::Continue(())
+        };
+        let scanned = self.state.cache_scan(self.account, self.folder, range, &mut take);
+        scanned.map_err(|error| ReadError(error.to_string()))
     }
 
     /// The body of a message found.
@@ -81,14 +97,34 @@ impl Lookup {
             return Ok(digest);
         }
         let digest = digests::make(source, found.row.size)?;
-        self.view.put_cache((self.account, self.folder, found.uid), &digests::encode(&digest))?;
+        let mut fresh = self.fresh.borrow_mut();
+        fresh.push((found.uid, DIGEST_RECORD, digests::encode(&digest)));
+        if fresh.len() >= LOOKUP_MESSAGES {
+            self.keep(std::mem::take(&mut fresh));
+        }
         Ok(digest)
+    }
+
+    /// Digests are safe to lose: they are made again when next needed.
+    fn keep(&self, fresh: Vec<(Uid, u8, Vec<u8>)>) {
+        if let Err(error) = self.state.cache_put(self.account, self.folder, fresh) {
+            tracing::warn!(%error, "digests could not be kept");
+        }
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        let fresh = self.fresh.take();
+        if !fresh.is_empty() {
+            self.keep(fresh);
+        }
     }
 }
 
 impl Found {
     /// What the machine's pure functions are told of it.
-    pub fn facts(&self) -> MessageFacts<'_> {
+    pub fn facts<'a>(&'a self, digest: Option<&'a Digest>) -> MessageFacts<'a> {
         MessageFacts {
             internaldate: self.row.internal_date,
             savedate: Some(self.row.saved_at),
@@ -96,6 +132,9 @@ impl Found {
             email_id: &self.email_id,
             thread_id: None,
             preview: None,
+            envelope: digest.map(|digest| &digest.envelope),
+            sent_date: digest.and_then(|digest| digest.sent_date),
+            structure: digest.map(|digest| &digest.structure),
         }
     }
 }

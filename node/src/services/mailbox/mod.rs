@@ -31,11 +31,12 @@ use cluster::{Clock, Cluster, Notice, ReadView};
 use fanout::Fanout;
 use lookup::Lookup;
 use model::mailbox::MailboxCommand;
-use model::{AccountId, FolderId, GroupId, ReadError, Reply};
+use model::{AccountId, FolderId, GroupId, Read, ReadError, Reply};
 use proposals::Proposer;
 use protocols::imap::store::StoreError;
 use ractor::{ActorCell, SpawnErr};
 use registry::Registry;
+use std::cell::RefCell;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -99,7 +100,7 @@ impl Mailboxes {
     pub async fn read<T: Send + 'static>(
         &self,
         shard: GroupId,
-        look: impl FnOnce(&ReadView) -> Result<T, ReadError> + Send + 'static,
+        look: impl FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let view = self.view(shard).await?;
         on_blocking_thread(move || look(&view).map_err(|error| broken(&error))).await
@@ -114,8 +115,10 @@ impl Mailboxes {
 
     /// The rows and bodies of one folder, for rendering and searching.
     async fn lookup(&self, owner: &Owner, folder: FolderId) -> Result<Lookup, StoreError> {
-        let (view, bodies) = (self.view(owner.shard).await?, self.proposer.cluster.bodies());
-        Ok(Lookup { view, bodies, account: owner.account, folder })
+        let cluster = &self.proposer.cluster;
+        let state = cluster.store().state(owner.shard).map_err(|error| broken(&error))?;
+        let (view, bodies, fresh) = (self.view(owner.shard).await?, cluster.bodies(), RefCell::default());
+        Ok(Lookup { view, state, bodies, account: owner.account, folder, fresh })
     }
 
     /// Hears of changes of a folder from now on.

@@ -5,26 +5,28 @@ use super::lookup::{Found, Lookup};
 use super::{Mailboxes, Owner, broken, on_blocking_thread};
 use crate::limits::LOOKUP_MESSAGES;
 use model::{FolderId, Uid};
-use protocols::imap::search::{self, SearchPlan};
+use protocols::imap::search::{self, SearchNeeds, SearchPlan};
 use protocols::imap::store::{MessageState, StoreError};
+use std::io;
 use std::sync::Arc;
 
 /// The UIDs of the candidates that match, ascending. Candidates that are gone do not.
 pub async fn run(mailboxes: &Mailboxes, owner: &Owner, plan: Arc<SearchPlan>) -> Result<Vec<Uid>, StoreError> {
     let lookup = mailboxes.lookup(owner, FolderId(plan.folder)).await?;
-    on_blocking_thread(move || matching(&lookup, &plan)).await
+    let now = i64::try_from(mailboxes.proposer.clock.now() / 1000).unwrap_or(i64::MAX);
+    on_blocking_thread(move || matching(&lookup, &plan, now)).await
 }
 
-fn matching(lookup: &Lookup, plan: &SearchPlan) -> Result<Vec<Uid>, StoreError> {
+fn matching(lookup: &Lookup, plan: &SearchPlan, now: i64) -> Result<Vec<Uid>, StoreError> {
     let mut matched = Vec::new();
+    let part = part_needed(plan.program.needs);
     for batch in plan.candidates.chunks(LOOKUP_MESSAGES) {
-        let uids = batch.iter().map(|(_, state)| state.uid);
-        let found = lookup.find(uids, plan.program.needs.digest).map_err(|error| broken(&error))?;
+        let found = lookup.find(batch.iter().map(|state| state.uid), part).map_err(|error| broken(&error))?;
         let mut found = found.iter().peekable();
-        for (sequence, state) in batch {
+        for state in batch {
             while found.next_if(|message| message.uid < state.uid).is_some() {}
             if let Some(message) = found.next_if(|message| message.uid == state.uid)
-                && matches_one(lookup, plan, (*sequence, state), message)?
+                && matches_one((lookup, plan), state, message, part, now)?
             {
                 matched.push(state.uid);
             }
@@ -34,16 +36,27 @@ fn matching(lookup: &Lookup, plan: &SearchPlan) -> Result<Vec<Uid>, StoreError> 
 }
 
 fn matches_one(
-    lookup: &Lookup,
-    plan: &SearchPlan,
-    (sequence, state): (u32, &MessageState),
+    (lookup, plan): (&Lookup, &SearchPlan),
+    state: &MessageState,
     found: &Found,
+    part: Option<Part>,
+    now: i64,
 ) -> Result<bool, StoreError> {
     let body = lookup.source(found);
-    let needs = plan.program.needs;
-    let part = if needs.body { Part::Whole } else { Part::Summary };
-    let digest = needs.digest.then(|| lookup.digest(found, &body, part)).transpose();
-    let digest = digest.map_err(|error| broken(&error))?;
-    search::matches(&plan.program, (sequence, state), &found.facts(), digest.as_ref(), &mut &body)
-        .map_err(|error| broken(&error))
+    let matched = part.map(|part| lookup.digest(found, &body, part)).transpose().and_then(|digest| {
+        search::matches(&plan.program, state, &found.facts(digest.as_ref()), now, &mut &body)
+    });
+    match matched {
+        // Expunged since the rows were read, and its body with it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        matched => matched.map_err(|error| broken(&error)),
+    }
+}
+
+fn part_needed(needs: SearchNeeds) -> Option<Part> {
+    match needs {
+        SearchNeeds { structure: true, .. } => Some(Part::Whole),
+        SearchNeeds { envelope: true, .. } => Some(Part::Summary),
+        _ => None,
+    }
 }

@@ -7,7 +7,7 @@ use crate::limits::APPENDED_MESSAGE_BYTES_MAX;
 use crate::services::passwords::{AuthError, Passwords};
 use model::mailbox::MailboxCommand;
 use model::mailbox::row;
-use model::{AccountId, FolderId, ReadError, UidSet};
+use model::{AccountId, FolderId, Read, ReadError, UidSet};
 use protocols::imap::fetch::FetchPlan;
 use protocols::imap::search::SearchPlan;
 use protocols::imap::store::{Copied, FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
@@ -61,7 +61,7 @@ impl MailboxSession {
             }
             Request::Changes { folder, since } => self.changes(FolderId(folder), since).await,
             Request::Vanished { folder, since } => {
-                let vanished = move |from: &_, account| views::vanished(from, account, FolderId(folder), since);
+                let vanished = move |from: &dyn Read, account| views::vanished(from, account, FolderId(folder), since);
                 self.read(vanished).await?.map(Reply::Vanished).ok_or(StoreError::NonExistent)
             }
             Request::List => self.read(|from, account| views::mailboxes(from, account)).await.map(Reply::Mailboxes),
@@ -109,7 +109,7 @@ impl MailboxSession {
             _ => StoreError::NotPermitted,
         })?;
         let owner = Owner { account: account.id, shard: account.shard, address: account.address };
-        let known = move |from: &cluster::ReadView| row::account(from, account.id);
+        let known = move |from: &dyn Read| row::account(from, account.id);
         if self.mailboxes.read(owner.shard, known).await?.is_none() {
             self.mailboxes.proposer.create_account(&owner).await?;
         }
@@ -123,7 +123,7 @@ impl MailboxSession {
 
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&cluster::ReadView, AccountId) -> Result<T, ReadError> + Send + 'static,
+        look: impl FnOnce(&dyn Read, AccountId) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let owner = self.owner()?;
         self.mailboxes.read(owner.shard, move |from| look(from, owner.account)).await
@@ -219,7 +219,7 @@ impl MailboxSession {
             })
             .await?;
         let model::Reply::Stored { modified, keywords, .. } = stored else { return Err(StoreError::Internal) };
-        let states = move |from: &_, account| views::stored(from, account, folder, (&uids, &modified));
+        let states = move |from: &dyn Read, account| views::stored(from, account, folder, (&uids, &modified));
         let mut stored = self.read(states).await?;
         stored.keywords = views::grown(keywords, self.keywords_known(folder));
         self.note_keywords(folder, stored.keywords.as_deref());

@@ -48,6 +48,11 @@ impl<'a> MessageSource<'a> {
         Ok(Open::Kept(bytes))
     }
 
+    /// Whether the body can be opened.
+    pub fn is_there(&self) -> bool {
+        self.open().is_ok()
+    }
+
     /// Gives a range piece by piece to `take`; a file shorter than the range is `UnexpectedEof`.
     pub fn pieces(&self, range: Range<u64>, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self.open()? {
