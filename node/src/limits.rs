@@ -125,16 +125,12 @@ pub const PROPOSE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,
 /// and within the minute that clients wait.
 pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(10);
-/// The pause before a proposal is tried again.
-pub const PROPOSAL_RETRY_WAIT: Duration = Duration::from_millis(100);
 /// The pause before reaping is tried again.
 pub const REAP_RETRY_WAIT: Duration = Duration::from_secs(1);
 /// A mailbox actor that had nothing to do for between one and two of these ends itself; starting one costs microseconds.
 pub const MAILBOX_ACTOR_IDLE: Duration = Duration::from_secs(30);
 /// How often a change is asked again because the actor that had it was lost, before it is given up.
 pub const ACTOR_LOSSES_MAX: usize = 4;
-/// A message taken by APPEND, in bytes.
-pub const APPENDED_MESSAGE_BYTES_MAX: u64 = 150 * 1024 * 1024;
 /// Bytes of small bodies inside one APPEND entry; the messages of a MULTIAPPEND beyond it go to staging, so that the
 /// entry stays below what a log entry may have.
 pub const APPEND_INLINE_BYTES_MAX: usize = 1024 * 1024;

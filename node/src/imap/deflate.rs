@@ -1,6 +1,7 @@
 //! COMPRESS=DEFLATE (RFC 4978): raw DEFLATE in both directions, with bounded memory. A small input that unpacks to a
 //! huge one is unpacked only as far as there is room; the rest waits packed.
 
+use bytes::BytesMut;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::io;
 
@@ -40,7 +41,7 @@ impl Deflate {
     ///
     /// # Errors
     /// When the bytes are not DEFLATE.
-    pub fn unpack(&mut self, into: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+    pub fn unpack(&mut self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         let before = into.len();
         while self.more && into.len() - before < room {
             let start = into.len();
@@ -96,14 +97,14 @@ mod tests {
         let text: Vec<u8> = (0..40_000_u32).flat_map(|n| (n % 97).to_be_bytes()).collect();
         let mut packer = Deflate::new(Vec::new());
         let mut unpacker = Deflate::new(Vec::new());
-        let mut unpacked = Vec::new();
+        let mut unpacked = BytesMut::new();
         for piece in [&text[..5], &text[5..70_000], &text[70_000..]] {
             for chunk in packer.pack(piece).unwrap().chunks(777) {
                 unpacker.take(chunk);
                 while unpacker.unpack(&mut unpacked, 100).unwrap() > 0 {}
             }
         }
-        assert!(unpacked == text);
+        assert!(unpacked == text.as_slice());
     }
 
     #[test]
@@ -111,7 +112,7 @@ mod tests {
         let packed = Deflate::new(Vec::new()).pack(&vec![0; 10_000_000]).unwrap();
         assert!(packed.len() < 100_000);
         let mut unpacker = Deflate::new(packed);
-        let mut into = Vec::new();
+        let mut into = BytesMut::new();
         assert_eq!(unpacker.unpack(&mut into, 1_000).unwrap(), 1_000);
         assert_eq!(into.len(), 1_000);
     }
@@ -119,6 +120,6 @@ mod tests {
     #[test]
     fn bytes_that_are_not_deflate_are_an_error() {
         let mut unpacker = Deflate::new(vec![0xff; 50]);
-        assert!(unpacker.unpack(&mut Vec::new(), 100).is_err());
+        assert!(unpacker.unpack(&mut BytesMut::new(), 100).is_err());
     }
 }

@@ -4,10 +4,11 @@ use super::transport::Transport;
 use crate::limits::{IMAP_IDLE_TIMEOUT, IMAP_LOGIN_TIMEOUT};
 use crate::net::{Connection, SessionEnd, SessionSummary};
 use crate::services::mailbox::MailboxSession;
-use crate::services::passwords::Passwords;
+use crate::services::passwords::{AuthError, Passwords};
 use crate::tls::Tls;
+use bytes::BytesMut;
 use protocols::imap::fetch::FetchPlan;
-use protocols::imap::store::{Reply, Request};
+use protocols::imap::store::{Reply, Request, StoreError};
 use protocols::imap::{Output, Session};
 use protocols::sasl::Password;
 use std::io;
@@ -19,12 +20,11 @@ use tokio_util::sync::CancellationToken;
 pub struct Driver {
     transport: Transport,
     /// Bytes from the client that the machine has not taken yet.
-    input: Vec<u8>,
+    input: BytesMut,
     machine: Box<Session>,
     store: MailboxSession,
     passwords: Passwords,
     stop: CancellationToken,
-    idling: bool,
     summary: SessionSummary,
 }
 
@@ -57,12 +57,11 @@ impl Driver {
     ) -> Self {
         Driver {
             transport: Transport::new(connection),
-            input: Vec::new(),
+            input: BytesMut::new(),
             machine,
             store,
             passwords,
             stop,
-            idling: false,
             summary: SessionSummary::default(),
         }
     }
@@ -80,7 +79,7 @@ impl Driver {
                         Ok(transport) => {
                             self.transport = transport;
                             // RFC 9051 section 6.2.1: what came before the handshake was not protected by it.
-                            self.input = Vec::new();
+                            self.input = BytesMut::new();
                             self.machine.tls_started();
                             Ok(true)
                         }
@@ -128,7 +127,7 @@ impl Driver {
             }
         }
         if self.input.is_empty() {
-            self.input = Vec::new();
+            self.input = BytesMut::new();
         }
         self.transport.flush().await?;
         Ok(Pause::Quiet)
@@ -136,10 +135,10 @@ impl Driver {
 
     /// Waits for the client, for news or for the end; says whether the session goes on.
     async fn wait(&mut self) -> io::Result<bool> {
-        let patience = if self.summary.user.is_some() { IMAP_IDLE_TIMEOUT } else { IMAP_LOGIN_TIMEOUT };
+        let patience = if self.machine.is_authenticated() { IMAP_IDLE_TIMEOUT } else { IMAP_LOGIN_TIMEOUT };
         let event = tokio::select! {
             count = self.transport.read(&mut self.input) => Event::Input(count?),
-            () = self.store.news(), if self.idling => Event::News,
+            () = self.store.news(), if self.machine.is_idling() => Event::News,
             () = sleep_until(Instant::now() + patience) => Event::Silence,
             () = self.stop.cancelled() => Event::Stop,
         };
@@ -172,17 +171,16 @@ impl Driver {
             Output::NeedSaslMaterial => self.machine.sasl_material(self.passwords.material()),
             Output::CheckPassword { username, password, .. } => self.check_password(&username, &password).await?,
             Output::NeedScram { username } => {
-                // Without keys the exchange goes on with made-up ones and fails at its end.
-                let keys = self.passwords.scram_keys(&username).unwrap_or(None);
-                self.machine.scram_keys(keys);
+                let keys = self.passwords.scram_keys(&username);
+                self.machine.scram_keys(keys.map_err(|_| StoreError::Unavailable));
             }
             Output::StartTls => return Ok(Pause::StartTls),
             Output::StartCompress => {
                 self.transport.start_deflate(&mut self.input).await?;
                 self.machine.compress_started();
             }
-            Output::IdleStart => self.idling = true,
-            Output::IdleStop => self.idling = false,
+            // Whether to listen is asked of the machine before each wait.
+            Output::IdleStart | Output::IdleStop => {}
             Output::Close => {
                 if self.summary.end == SessionEnd::Closed {
                     self.summary.end = SessionEnd::Quit;
@@ -232,7 +230,11 @@ impl Driver {
     async fn check_password(&mut self, username: &str, password: &Password) -> io::Result<()> {
         self.transport.flush().await?;
         let verified = self.passwords.verify(username, password).await;
-        self.machine.password_result(verified.is_ok());
+        self.machine.password_result(match verified {
+            Ok(_) => Ok(true),
+            Err(AuthError::BadCredentials) => Ok(false),
+            Err(AuthError::Unavailable) => Err(StoreError::Unavailable),
+        });
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ mod deflate;
 mod driver;
 mod transport;
 
-use crate::limits::APPENDED_MESSAGE_BYTES_MAX;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::net::{Connection, Protocol, SessionContext, SessionSummary};
 use crate::services::mailbox::{MailboxSession, Mailboxes};
 use crate::services::passwords::Passwords;
@@ -38,7 +38,7 @@ impl Imap {
             starttls: !tls,
             insecure_login: connection.is_private(),
             compress: true,
-            append_bytes_max: APPENDED_MESSAGE_BYTES_MAX,
+            append_bytes_max: MESSAGE_BYTES_MAX,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::deflate::Deflate;
 use crate::limits::{IMAP_INPUT_BYTES_PAUSE, IMAP_READ_BYTES, IMAP_WRITE_BYTES, IMAP_WRITE_TIMEOUT};
 use crate::net::Connection;
 use crate::tls::Tls;
+use bytes::BytesMut;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,7 +33,7 @@ impl Transport {
 
     /// Waits for bytes from the client and adds them to `input`; 0 at the end of the stream. Cancel-safe. While it
     /// waits no buffer is held: bytes are read onto the stack of the poll that finds them.
-    pub async fn read(&mut self, input: &mut Vec<u8>) -> io::Result<usize> {
+    pub async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         loop {
             let unpacked = self.unpack_waiting(input)?;
             if unpacked > 0 {
@@ -57,7 +58,7 @@ impl Transport {
     }
 
     /// Adds bytes that have arrived but were not unpacked for want of room; says how many.
-    pub fn unpack_waiting(&mut self, input: &mut Vec<u8>) -> io::Result<usize> {
+    pub fn unpack_waiting(&mut self, input: &mut BytesMut) -> io::Result<usize> {
         let room = IMAP_INPUT_BYTES_PAUSE.saturating_sub(input.len());
         match &mut self.deflate {
             Some(deflate) if room > 0 => deflate.unpack(input, room),
@@ -100,9 +101,9 @@ impl Transport {
 
     /// Sends everything gathered as it is, then packs and unpacks. `input` is what the client sent behind the command:
     /// packed already.
-    pub async fn start_deflate(&mut self, input: &mut Vec<u8>) -> io::Result<()> {
+    pub async fn start_deflate(&mut self, input: &mut BytesMut) -> io::Result<()> {
         self.flush().await?;
-        self.deflate = Some(Box::new(Deflate::new(std::mem::take(input))));
+        self.deflate = Some(Box::new(Deflate::new(std::mem::take(input).to_vec())));
         Ok(())
     }
 

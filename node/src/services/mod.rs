@@ -4,3 +4,4 @@ pub mod directory;
 pub mod mailbox;
 pub mod passwords;
 pub mod proposing;
+pub mod propose;

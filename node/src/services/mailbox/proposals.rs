@@ -3,13 +3,13 @@
 
 use super::convert;
 use crate::ids;
-use crate::limits::{PROPOSAL_DEADLINE, PROPOSAL_RETRY_WAIT};
+use crate::limits::PROPOSAL_DEADLINE;
+use crate::services::propose::propose_until;
 use cluster::{Clock, Cluster, ProposeError};
 use model::mailbox::MailboxCommand;
 use model::{AccountId, Command, GroupId, OperationId, Refusal, Reply};
 use protocols::imap::store::StoreError;
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// Where an account's mailboxes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,18 +79,14 @@ impl Proposer {
         operation: OperationId,
         command: MailboxCommand,
     ) -> Result<Reply, StoreError> {
-        let deadline = Instant::now() + PROPOSAL_DEADLINE;
-        loop {
-            match self.cluster.propose(shard, operation, Command::Mailbox(command.clone())).await {
-                Ok(reply) => return Ok(reply),
-                Err(ProposeError::TooLarge { .. }) => return Err(StoreError::Limit),
-                Err(ProposeError::Stopped) => return Err(StoreError::Unavailable),
-                Err(error) if Instant::now() + PROPOSAL_RETRY_WAIT >= deadline => {
-                    tracing::warn!(%operation, %shard, %error, "a mailbox change was given up");
-                    return Err(StoreError::Unavailable);
-                }
-                Err(_) => tokio::time::sleep(PROPOSAL_RETRY_WAIT).await,
+        let proposed =
+            propose_until(&self.cluster, shard, operation, Command::Mailbox(command), PROPOSAL_DEADLINE).await;
+        proposed.map_err(|error| match error {
+            ProposeError::TooLarge { .. } => StoreError::Limit,
+            error => {
+                tracing::warn!(%operation, %shard, %error, "a mailbox change was given up");
+                StoreError::Unavailable
             }
-        }
+        })
     }
 }

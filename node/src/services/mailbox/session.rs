@@ -3,7 +3,7 @@
 use super::append::Appends;
 use super::fetch::FetchRun;
 use super::{Listener, Mailboxes, Owner, convert, search, views};
-use crate::limits::APPENDED_MESSAGE_BYTES_MAX;
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::services::passwords::{AuthError, Passwords};
 use model::mailbox::MailboxCommand;
 use model::mailbox::row;
@@ -247,7 +247,7 @@ impl MailboxSession {
         internal_date: Option<i64>,
         size_bytes: u64,
     ) -> Answer {
-        if size_bytes > APPENDED_MESSAGE_BYTES_MAX {
+        if size_bytes > MESSAGE_BYTES_MAX {
             return Err(StoreError::TooBig);
         }
         let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
