@@ -3,6 +3,10 @@
 
 mod deflate;
 mod driver;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use crate::limits::MESSAGE_BYTES_MAX;

@@ -101,6 +101,7 @@ fn render_one(
         Ok(()) => Ok(()),
         Err(RenderError::UnknownEncoding) => Ok(fetched.unknown_encoding = true),
         Err(RenderError::Io(error)) => Err(Failure::Torn(error)),
+        Err(error @ RenderError::MissingFact) => Err(Failure::Torn(io::Error::other(error))),
     }
 }
 

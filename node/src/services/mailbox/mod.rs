@@ -131,6 +131,12 @@ impl Mailboxes {
         self.registry.count()
     }
 
+    /// Makes every mailbox actor fail.
+    #[cfg(test)]
+    pub fn crash_actors(&self) {
+        self.registry.crash();
+    }
+
     /// Ends all mailbox actors; changes after this are refused as unavailable.
     pub fn stop(&self) {
         self.registry.stop();

@@ -66,6 +66,14 @@ impl Registry {
         self.running.lock().by_account.len()
     }
 
+    /// Makes every actor fail.
+    #[cfg(test)]
+    pub fn crash(&self) {
+        for actor in self.running.lock().by_account.values() {
+            actor.send_message(Message::Panic).unwrap();
+        }
+    }
+
     /// Ends all actors.
     pub fn stop(&self) {
         if let Some(supervisor) = self.supervisor.lock().take() {

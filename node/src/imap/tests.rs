@@ -1,0 +1,150 @@
+//! Sessions over real sockets on a real store.
+
+use super::harness::{Client, Node};
+
+fn message(subject: &str, body: &str) -> String {
+    format!("From: Bob <bob@example.net>\r\nTo: ann@example.org\r\nSubject: {subject}\r\n\r\n{body}\r\n")
+}
+
+async fn with_three(node: &Node) -> Client {
+    let mut client = node.login().await;
+    for subject in ["one", "two", "three"] {
+        client.append("INBOX", "", &message(subject, "text")).await;
+    }
+    client.ok("SELECT INBOX").await;
+    client
+}
+
+fn has(lines: &[String], what: &str) -> bool {
+    lines.iter().any(|line| line.contains(what))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_is_appended_fetched_searched_and_expunged() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    let fetched = client.ok("FETCH 1:* (UID ENVELOPE RFC822.SIZE BODY.PEEK[TEXT])").await;
+    assert_eq!(fetched.len(), 3, "{fetched:?}");
+    assert!(fetched[1].contains("\"two\"") && fetched[1].contains("text"), "{fetched:?}");
+    // The second time from the digests that were kept.
+    assert_eq!(client.ok("FETCH 1:* (UID ENVELOPE RFC822.SIZE BODY.PEEK[TEXT])").await, fetched);
+    assert_eq!(client.ok("SEARCH SUBJECT thr").await, ["* SEARCH 3"]);
+    assert_eq!(client.ok("SEARCH BODY text").await, ["* SEARCH 1 2 3"]);
+    let stored = client.ok("STORE 1 +FLAGS (\\Deleted $Important)").await;
+    assert!(has(&stored, "\\Deleted") && has(&stored, "$Important"), "{stored:?}");
+    assert!(has(&client.ok("EXPUNGE").await, "* 1 EXPUNGE"));
+    let counted = client.ok("STATUS INBOX (MESSAGES UIDNEXT UNSEEN)").await;
+    assert!(has(&counted, "MESSAGES 2") && has(&counted, "UIDNEXT 4") && has(&counted, "UNSEEN 2"), "{counted:?}");
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_are_copied_and_moved_between_folders_made_and_removed() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    client.ok("CREATE Work/2026").await;
+    let (_, result) = client.command("COPY 1:2 Work/2026").await;
+    assert!(result.starts_with("OK [COPYUID ") && result.contains(" 1:2 1:2]"), "{result}");
+    let (moved, _) = client.command("MOVE 3 Work/2026").await;
+    assert!(has(&moved, "[COPYUID ") && has(&moved, "* 3 EXPUNGE"), "{moved:?}");
+    let (_, result) = client.command("COPY 1 Nowhere").await;
+    assert!(result.starts_with("NO [TRYCREATE]"), "{result}");
+    let status = client.ok("STATUS Work/2026 (MESSAGES)").await;
+    assert!(has(&status, "MESSAGES 3"), "{status:?}");
+    client.ok("RENAME Work/2026 Old").await;
+    assert!(has(&client.ok("LIST \"\" *").await, "Old"));
+    client.ok("DELETE Old").await;
+    let (_, result) = client.command("SELECT Old").await;
+    assert!(result.starts_with("NO"), "{result}");
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idling_session_hears_of_another_sessions_mail() {
+    let node = Node::start().await;
+    let (mut idler, mut writer) = (with_three(&node).await, node.login().await);
+    idler.send(b"i IDLE\r\n").await;
+    assert!(idler.line().await.starts_with("+ "));
+    writer.append("INBOX", "\\Seen", &message("four", "news")).await;
+    assert_eq!(idler.line().await, "* 4 EXISTS");
+    idler.send(b"DONE\r\n").await;
+    while !idler.line().await.starts_with("i OK") {}
+    assert!(has(&idler.ok("FETCH 4 (FLAGS)").await, "\\Seen"));
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_was_away_fetches_only_the_difference() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    client.ok("ENABLE QRESYNC").await;
+    let selected = client.ok("SELECT INBOX").await;
+    let number = |what: &str| {
+        let line = selected.iter().find(|line| line.contains(what)).unwrap();
+        line.split(what).nth(1).unwrap().split(']').next().unwrap().to_owned()
+    };
+    let (uidvalidity, modseq) = (number("[UIDVALIDITY "), number("[HIGHESTMODSEQ "));
+    client.ok("UNSELECT").await;
+    let mut other = node.login().await;
+    other.ok("SELECT INBOX").await;
+    other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    other.ok("STORE 2 +FLAGS.SILENT (\\Flagged)").await;
+    other.ok("EXPUNGE").await;
+    let news = client.ok(&format!("SELECT INBOX (QRESYNC ({uidvalidity} {modseq}))")).await;
+    assert!(has(&news, "VANISHED (EARLIER) 1"), "{news:?}");
+    assert!(has(&news, "* 1 FETCH (UID 2 FLAGS (\\Flagged)"), "{news:?}");
+    assert!(!has(&news, "UID 3"), "{news:?}");
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_message_passes_both_ways_unchanged() {
+    let node = Node::start().await;
+    let mut client = node.login().await;
+    let line = "0123456789abcdef0123456789abcdef0123456789abcdef\r\n";
+    let large = message("large", &line.repeat(60_000));
+    client.append("INBOX", "", &large).await;
+    client.ok("SELECT INBOX").await;
+    let fetched = client.ok("FETCH 1 (BODY.PEEK[])").await;
+    let start = fetched[0].find("From:").unwrap();
+    assert!(fetched[0][start..start + large.len()] == large);
+    let part = client.ok("FETCH 1 (BODY.PEEK[]<1000000.10>)").await;
+    assert!(part[0].contains(&large[1_000_000..1_000_010]), "{part:?}");
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_carry_on_when_their_mailbox_actor_crashes() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    for round in 0..3 {
+        assert_eq!(node.mailboxes.actors(), 1);
+        node.mailboxes.crash_actors();
+        client.ok(&format!("STORE 1 +FLAGS (round{round})")).await;
+        client.append("INBOX", "", &message("after", "crash")).await;
+    }
+    assert!(has(&client.ok("NOOP").await, "* 6 EXISTS"));
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_node_says_goodbye() {
+    let node = Node::start().await;
+    let mut client = node.login().await;
+    node.stop.cancel();
+    assert!(client.line().await.starts_with("* BYE"));
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_passwords_are_refused_and_the_session_goes_on() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    let (_, result) = client.command("LOGIN ann@example.org wrong").await;
+    assert!(result.starts_with("NO [AUTHENTICATIONFAILED]"), "{result}");
+    let (_, result) = client.command("SELECT INBOX").await;
+    assert!(result.starts_with("BAD") || result.starts_with("NO"), "{result}");
+    client.ok(&format!("LOGIN {} \"{}\"", super::harness::USER, super::harness::PASSWORD)).await;
+    client.ok("SELECT INBOX").await;
+    node.shut_down().await;
+}
