@@ -103,7 +103,7 @@ impl Node {
         self.stop.cancel();
         self.mailboxes.stop();
         self.cluster.shutdown().await;
-        self.store.close().unwrap();
+        tokio::task::spawn_blocking(move || self.store.close()).await.unwrap().unwrap();
     }
 }
 
