@@ -2,7 +2,7 @@
 //!
 //! `C:` the client sends this line, `S:` the server's answers up to the next `C:`, `C2:`/`S2:` a second connection.
 //! `! deliver BOX TEXT` puts a message (with `\n` for line breaks) into a mailbox, `! forget BOX` makes the store
-//! forget expunges, `! fail` makes the next request fail, `! shutdown` and `! timeout` are events. A file that begins
+//! forget expunges, `! stranger` connects from afar, `! fail` makes the next request fail, `! shutdown` and `! timeout` are events. A file that begins
 //! with `! login` starts logged in. With UPDATE_TRANSCRIPTS=1 the answers are written anew, to be reviewed.
 
 mod imap_store;
@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use imap_store::account::Account;
 use imap_store::connection::{Connection, config, plain};
+use protocols::imap::Config;
 use protocols::imap::store::StoreError;
 
 /// The transcript with the answers this run gave.
@@ -72,6 +73,10 @@ impl Run {
         match word {
             "connect" => {
                 self.connection(1);
+            }
+            "stranger" => {
+                let config = Config { insecure_login: false, ..config() };
+                self.connections.push(Connection::new(config, self.account.clone()));
             }
             "login" => {
                 for number in 1..=rest.parse().unwrap_or(1) {
@@ -202,5 +207,5 @@ macro_rules! transcripts {
 
 transcripts! {
     append authenticate binary condstore copy_move create_delete_rename enable errors expunge fetch idle list login
-    invalid news pipelining qresync search searchres select store utf8 timeout transport lifecycle
+    invalid news pipelining privacy qresync search searchres select store utf8 timeout transport lifecycle
 }

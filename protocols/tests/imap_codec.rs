@@ -1,10 +1,17 @@
 //! Our parser beside `imap-codec`, on IMAP4rev1 commands made by the grammar and then spoilt: what the one takes the
 //! other takes, with the same name and, for message sets, the same numbers.
 
-use imap_codec::CommandCodec;
+mod imap_store;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use imap_codec::decode::Decoder;
 use imap_codec::imap_types::command::CommandBody;
 use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet as TheirSet};
+use imap_codec::{CommandCodec, ResponseCodec};
+use imap_store::account::Account;
+use imap_store::connection::{Connection, config, plain};
 use proptest::prelude::*;
 use protocols::imap::parser::command::{Addressing, Command, command, split_tag};
 use protocols::imap::parser::sequence::{SequenceEnd, SequenceSet};
@@ -273,4 +280,46 @@ fn known_difference(line: &str) -> bool {
     let flags = ["\\seen", "\\deleted", "\\answered", "\\draft", "\\flagged"];
     let words = || line.split([' ', '(', ')']).map(str::to_lowercase);
     words().any(|word| word.contains('\\') && !flags.contains(&word.as_str())) || line.contains('&')
+}
+
+/// What a session answers is read back by their codec, response for response.
+#[test]
+fn they_understand_our_answers() {
+    let mut account = Account::new();
+    let body = "From: =?utf-8?q?J=C3=B6rg?= <j@x>\r\nTo: a:b@c,\"q\\\"\" <d@e>;\r\nSubject: \u{fc} \"x\" \\\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\nContent-Type: text/html; charset=utf-8\r\n\
+        Content-Disposition: attachment; filename=\"a b.html\"\r\n\r\n<p>\r\n--q\r\nContent-Type: message/rfc822\r\n\r\n\
+        Subject: in\r\n\r\nx\r\n--q--\r\n";
+    account.deliver("INBOX", plain(body.as_bytes()));
+    account.deliver("INBOX", plain(b""));
+    account.deliver("INBOX", plain(b"\r\n"));
+    let mut connection = Connection::new(config(), Rc::new(RefCell::new(account)));
+    connection.take_sent();
+    for line in [
+        "LOGIN ann secret",
+        "SELECT INBOX",
+        "LIST \"\" *",
+        "LSUB \"\" *",
+        "STATUS INBOX (MESSAGES UIDNEXT UIDVALIDITY UNSEEN RECENT)",
+        "FETCH 1:* FULL",
+        "FETCH 1:* (BODYSTRUCTURE UID)",
+        "FETCH 1:* (BODY[] BODY.PEEK[1] BODY.PEEK[HEADER.FIELDS (Subject)] RFC822.HEADER)",
+        "FETCH 1:* (BODY[TEXT]<0.5> BINARY.PEEK[1] BINARY.SIZE[1])",
+        "STORE 1:2 +FLAGS (\\Deleted $x)",
+        "SEARCH ALL",
+        "COPY 1 Trash",
+        "EXPUNGE",
+        "MOVE 1 Nowhere",
+        "FOO",
+    ] {
+        connection.feed(format!("a1 {line}\r\n").as_bytes());
+        let sent = connection.take_sent();
+        let mut rest: &[u8] = &sent;
+        while !rest.is_empty() {
+            match ResponseCodec::default().decode(rest) {
+                Ok((next, _)) => rest = next,
+                Err(error) => panic!("{line}: {error:?} at {}", String::from_utf8_lossy(rest)),
+            }
+        }
+    }
 }

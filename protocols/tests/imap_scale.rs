@@ -1,13 +1,20 @@
 //! A mailbox of 100,000 messages: everything comes in pieces, and nothing is kept when the session idles. The test
 //! that prints timings asserts none: `cargo test --release -p protocols --test imap_scale -- --ignored --nocapture`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use protocols::imap::fetch::{self, FetchItem, FetchItems, FetchTarget, MessageFacts, Sink};
+use protocols::imap::parser::cursor::Cursor;
+use protocols::imap::parser::search::search as search_arguments;
+use protocols::imap::search;
+use protocols::imap::snapshot::Snapshot;
 use protocols::imap::store::{Changes, Fetched, Flags, MessageState, Reply, Request, Selected, Stored, UidRanges};
 use protocols::imap::{Config, Output, Session};
 use protocols::limits::imap::{FETCH_BATCH_MESSAGES, SEARCH_BATCH_MESSAGES, WRITE_BYTES_MAX};
+use protocols::mime::Scanner;
 
 const MESSAGES: u32 = 100_000;
 
@@ -18,6 +25,7 @@ struct Driver {
     lines: usize,
     bytes: usize,
     calls: usize,
+    yields: usize,
     news: Option<Changes>,
 }
 
@@ -36,7 +44,7 @@ impl Driver {
             append_bytes_max: 1 << 30,
         };
         let session = Session::new(config);
-        let mut driver = Self { session, input: BytesMut::new(), lines: 0, bytes: 0, calls: 0, news: None };
+        let mut driver = Self { session, input: BytesMut::new(), lines: 0, bytes: 0, calls: 0, yields: 0, news: None };
         driver.feed("a LOGIN ann secret\r\na SELECT INBOX\r\n");
         driver
     }
@@ -61,6 +69,7 @@ impl Driver {
                     let reply = self.answer(request);
                     self.session.reply(Ok(reply));
                 }
+                Some(Output::Yield) => self.yields += 1,
                 Some(Output::CheckPassword { .. }) => self.session.password_result(Ok(true)),
                 Some(_) => {}
                 None => return,
@@ -119,6 +128,16 @@ fn long_answers_come_in_pieces() {
 }
 
 #[test]
+fn a_long_search_lets_others_have_their_turn() {
+    let mut driver = Driver::selected();
+    driver.feed("a SEARCH SEEN\r\n");
+    assert_eq!(driver.yields, 0);
+    driver.feed(&format!("a SEARCH DELETED{}\r\n", " SEEN".repeat(300)));
+    assert!(driver.yields > 10, "{}", driver.yields);
+    assert_eq!(driver.lines, 2);
+}
+
+#[test]
 fn many_changes_come_in_pieces() {
     let mut driver = Driver::selected();
     driver.news = Some(Changes {
@@ -170,4 +189,59 @@ fn timings() {
             driver.bytes
         );
     }
+}
+
+/// A sink that only counts.
+struct Count(usize);
+
+impl Sink for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0 += bytes.len();
+        Ok(())
+    }
+
+    fn body_range(&mut self, range: Range<u64>) -> std::io::Result<()> {
+        self.0 += (range.end - range.start) as usize;
+        Ok(())
+    }
+}
+
+#[test]
+#[ignore = "prints timings"]
+fn rendering_timings() {
+    let message = b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\nFrom: Ann Example <ann@example.org>\r\n\
+        To: Bob <bob@example.org>, carol@example.org\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= from the sea\r\n\
+        Date: Mon, 1 Jan 2024 00:00:00 +0000\r\nMessage-ID: <1234@example.org>\r\nContent-Type: text/plain\r\n\r\nHello\r\n";
+    let mut scanner = Scanner::new();
+    scanner.push(message);
+    let digest = scanner.finish_digest();
+    let facts = MessageFacts {
+        size_bytes: message.len() as u64,
+        envelope: Some(&digest.envelope),
+        structure: Some(&digest.structure),
+        ..MessageFacts::default()
+    };
+    let target = FetchTarget { sequence: 1, state: state(1), flags_changed: false };
+    for item in [FetchItem::Envelope, FetchItem::BodyStructure, FetchItem::InternalDate] {
+        let items = FetchItems::new(vec![FetchItem::Uid, item.clone()], Arc::default(), false, false);
+        let mut sink = Count(0);
+        let start = Instant::now();
+        for _ in 0..MESSAGES {
+            fetch::render(&items, &target, &facts, &mut &message[..], &mut sink).unwrap();
+        }
+        let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(MESSAGES);
+        println!("render {item:?}: {each:.0} ns/message, {} bytes", sink.0 / MESSAGES as usize);
+    }
+    let arguments = search_arguments(&mut Cursor::new(b"SUBJECT nowhere")).unwrap();
+    let Reply::Selected(selected) =
+        Driver::selected().answer(Request::Select { name: String::new(), read_only: false, since: None })
+    else {
+        return;
+    };
+    let program = search::compile(&arguments.key, &Snapshot::new(&selected, false)).unwrap();
+    let start = Instant::now();
+    for _ in 0..MESSAGES {
+        assert!(!search::matches(&program, &state(1), &facts, 0, &mut &message[..]).unwrap());
+    }
+    println!("SEARCH SUBJECT: {:.0} ns/message", start.elapsed().as_secs_f64() * 1e9 / f64::from(MESSAGES));
 }

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub selected: Option<Snapshot>,
     /// The selected mailbox has news.
     pub changed: bool,
+    /// News could not be fetched; the next command asks again. IDLE waits for the driver to call.
+    pub stale: bool,
     pub bad_commands: u32,
     pub login_failures: u32,
     /// Bytes for the client, not yet handed out.
@@ -62,6 +64,7 @@ impl Core {
             authenticated: false,
             selected: None,
             changed: false,
+            stale: false,
             bad_commands: 0,
             login_failures: 0,
             out: Vec::new(),

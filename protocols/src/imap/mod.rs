@@ -8,7 +8,11 @@
 //!    answer call `handle_input` again: the session may now be willing to take more.
 //! 3. [`Output::Call`] is answered with `reply`, sasl outputs with `sasl_material`, `password_result` or `scram_keys`, StartTls with
 //!    `tls_started`, StartCompress with `compress_started`. Only one of them is outstanding at a time.
-//! 4. At any time: `mailbox_changed` (the selected folder has news), `timeout`, `shutdown`.
+//! 4. [`store::Request::Fetch`] is done by calling [`fetch::render`] for each message of the plan, in order, with a sink
+//!    that writes to the client; messages that are gone are left out. After an error in the middle of a response the
+//!    connection has to be closed. [`store::Request::Search`] calls [`search::matches`] for each candidate. Both may
+//!    read bodies, so they belong on a thread that may block.
+//! 5. At any time: `mailbox_changed` (the selected folder has news), `timeout`, `shutdown`.
 
 mod command;
 mod core;

@@ -42,6 +42,8 @@ pub enum Output {
     IdleStart,
     /// The client left IDLE.
     IdleStop,
-    /// Close the connection; the session is over.
+    /// The session has worked for a while without writing: let other tasks run, then poll again.
+    Yield,
+    /// Close the connection; the session is over. Forget what it appended without commit, and its selected mailbox.
     Close,
 }

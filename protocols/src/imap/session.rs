@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
+use zeroize::Zeroizing;
 
 use super::command::append::{self, Append};
 use super::command::authenticate::{Exchange, Turn};
@@ -155,7 +156,7 @@ impl Session {
 
     /// The selected mailbox has changed, or may have.
     pub fn mailbox_changed(&mut self) {
-        self.core.changed = self.core.selected.is_some();
+        self.core.changed = true;
         self.tell_idler();
     }
 
@@ -195,7 +196,7 @@ impl Session {
 
     /// Lets the running command write as long as there is room.
     fn produce(&mut self) {
-        while !self.core.is_full() && matches!(self.work, Some(Work::More(_))) {
+        while self.queue.is_empty() && !self.core.is_full() && matches!(self.work, Some(Work::More(_))) {
             if let Some(Work::More(running)) = self.work.take() {
                 let step = running.resume(&mut self.core);
                 self.step(step);
@@ -230,7 +231,7 @@ impl Session {
         match self.framer.take(input, bytes_max) {
             Frame::More => return false,
             Frame::Command => {
-                let line = self.framer.take_command();
+                let line = Zeroizing::new(self.framer.take_command());
                 self.run_command(&line);
             }
             Frame::Literal(head) => self.literal(head),
@@ -310,10 +311,10 @@ impl Session {
     fn take_continuation(&mut self, input: &mut BytesMut) -> bool {
         let line = match self.framer.take(input, CONTINUATION_BYTES_MAX) {
             Frame::More => return false,
-            Frame::Command | Frame::Literal(_) => self.framer.take_command(),
+            Frame::Command | Frame::Literal(_) => Zeroizing::new(self.framer.take_command()),
             Frame::TooLong { .. } => {
                 self.framer.clear();
-                b"too long".to_vec()
+                Zeroizing::new(b"too long".to_vec())
             }
         };
         match &mut self.phase {
@@ -419,6 +420,10 @@ impl Session {
                 self.work = Some(Work::Waiting(running));
             }
             Step::More(running) => self.work = Some(Work::More(running)),
+            Step::Yield(running) => {
+                self.queue.push_back(Output::Yield);
+                self.work = Some(Work::More(running));
+            }
             Step::Login { username, password } => {
                 let (exchange, turn) = Exchange::login(username, password);
                 self.begin_exchange(exchange, turn);
@@ -498,7 +503,7 @@ impl Session {
     }
 
     fn tell_idler(&mut self) {
-        if self.is_idling() && self.work.is_none() && self.core.changed {
+        if self.is_idling() && self.work.is_none() && self.core.changed && self.core.selected.is_some() {
             let step = sync::start(&mut self.core, Finish::ok("").news(News::Hold));
             self.step(step);
         }

@@ -110,7 +110,8 @@ pub enum Request {
         /// On whose mailboxes to work; `None`: the user's own.
         authzid: Option<String>,
     },
-    /// Open a folder and take its snapshot. → [`Reply::Selected`].
+    /// Open a folder and take its snapshot. → [`Reply::Selected`]. From then on the driver tells `mailbox_changed`
+    /// after every change that the snapshot does not hold.
     Select {
         /// The folder's name.
         name: String,

@@ -41,13 +41,17 @@ pub const HEADER_NAMES_MAX: usize = 200;
 /// Part numbers of one section: as deep as the MIME views look.
 pub const SECTION_DEPTH_MAX: usize = 100;
 /// Patterns of one LIST; each is matched with every mailbox.
-pub const LIST_PATTERNS_MAX: usize = 64;
+pub const LIST_PATTERNS_MAX: usize = 16;
 /// Parameters of one ID (RFC 2971 section 3.3), counted as strings.
 pub const ID_STRINGS_MAX: usize = 60;
 /// Messages of one fetch call to the store: enough to hide its cost, few enough to stay small.
 pub const FETCH_BATCH_MESSAGES: usize = 1024;
 /// Candidates of one search call to the store.
 pub const SEARCH_BATCH_MESSAGES: usize = 4096;
+/// Tests of one key on one message before other sessions have their turn: some ten milliseconds.
+pub const SEARCH_SLICE_STEPS: usize = 500_000;
+/// Bytes of patterns times bytes of names compared before other sessions have their turn: some ten milliseconds.
+pub const LIST_SLICE_STEPS: usize = 5_000_000;
 /// Commands in a row that are answered BAD before the connection is closed (as Dovecot).
 pub const BAD_COMMANDS_MAX: u32 = 20;
 /// Failed logins before the connection is closed.

@@ -121,7 +121,7 @@ impl Connection {
                 self.session.tls_started();
             }
             Output::StartCompress => self.session.compress_started(),
-            Output::IdleStart | Output::IdleStop => {}
+            Output::IdleStart | Output::IdleStop | Output::Yield => {}
             Output::Close => self.closed = true,
         }
     }

@@ -178,8 +178,8 @@ impl Fetching {
         if self.unknown_encoding {
             return Finish::no("[UNKNOWN-CTE]", "Some parts have an unknown encoding").news(news);
         }
-        if self.missing {
-            // RFC 5530 section 3.
+        if self.missing && self.addressing == Addressing::Sequence {
+            // RFC 5530 section 3. With UID FETCH a message that is gone is passed over (RFC 9051 section 6.4.9).
             return Finish::no("[EXPUNGEISSUED]", "Some of the messages no longer exist").news(news);
         }
         Finish::ok("FETCH completed").news(news)

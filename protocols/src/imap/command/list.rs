@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finish, Running, Step, call, list_match, status};
+use super::list_match::Pattern;
+use super::{Finish, Running, Step, call, status};
 use crate::imap::core::Core;
 use crate::imap::encode;
 use crate::imap::mailbox_name::DELIMITER;
 use crate::imap::parser::list::{ListArguments, ListSelect};
 use crate::imap::store::{MailboxInfo, MailboxStatus, Reply, Request, SpecialUse, StoreError};
+use crate::limits::imap::LIST_SLICE_STEPS;
 
 pub(super) fn start(core: &mut Core, arguments: ListArguments) -> Step {
     status::note_condstore(core, &arguments.returning.status);
@@ -19,13 +21,7 @@ pub(super) fn start(core: &mut Core, arguments: ListArguments) -> Step {
         return Finish::ok("LIST completed").into();
     }
     call(Request::List, move |core, reply| match reply {
-        Ok(Reply::Mailboxes(mailboxes)) => {
-            let lines = choose(mailboxes, &arguments);
-            if arguments.returning.status.is_empty() {
-                return Box::new(Telling { lines, next: 0, arguments, statuses: Vec::new() }).resume(core);
-            }
-            with_status(lines, arguments)
-        }
+        Ok(Reply::Mailboxes(mailboxes)) => Box::new(Choosing::new(mailboxes, arguments)).resume(core),
         Ok(_) => Finish::internal().into(),
         Err(error) => Finish::refused(error).into(),
     })
@@ -40,6 +36,14 @@ pub(super) struct Line {
     pub has_children: bool,
     /// A child, not itself, fits the selection options (RFC 5258 section 4).
     pub child_info: bool,
+    /// A pattern names it.
+    pub matches: bool,
+}
+
+impl Line {
+    pub fn new(name: String, info: Option<MailboxInfo>, has_children: bool) -> Self {
+        Self { name, info, has_children, child_info: false, matches: false }
+    }
 }
 
 /// The tree of all names with what is known of each; parents that nobody created are in it too.
@@ -53,31 +57,69 @@ fn tree(mailboxes: Vec<MailboxInfo>) -> BTreeMap<String, Line> {
                 line.has_children |= exists;
             } else {
                 let name = parent.to_owned();
-                tree.insert(name.clone(), Line { name, info: None, has_children: exists, child_info: false });
+                tree.insert(name.clone(), Line::new(name, None, exists));
             }
         }
         let name = info.name.clone();
         let children = tree.get(&name).is_some_and(|line| line.has_children);
-        tree.insert(name.clone(), Line { name, info: Some(info), has_children: children, child_info: false });
+        tree.insert(name.clone(), Line::new(name, Some(info), children));
     }
     tree
 }
 
-/// The lines to tell, INBOX first, then by name.
-fn choose(mailboxes: Vec<MailboxInfo>, arguments: &ListArguments) -> Vec<Line> {
-    let patterns: Vec<String> =
-        arguments.patterns.iter().map(|pattern| list_match::join(&arguments.reference, pattern)).collect();
-    let matches = |name: &str| patterns.iter().any(|pattern| list_match::matches(pattern, name));
-    let mut tree = tree(mailboxes);
-    if arguments.select.recursive_match {
-        mark_parents(&mut tree, arguments.select, &matches);
+/// Finds out which names the patterns name, a slice at a time.
+struct Choosing {
+    tree: BTreeMap<String, Line>,
+    names: std::vec::IntoIter<String>,
+    patterns: Vec<Pattern>,
+    arguments: ListArguments,
+}
+
+impl Choosing {
+    fn new(mailboxes: Vec<MailboxInfo>, arguments: ListArguments) -> Self {
+        let tree = tree(mailboxes);
+        let names: Vec<String> = tree.keys().cloned().collect();
+        let pattern = |pattern: &String| Pattern::new(&arguments.reference, pattern);
+        let patterns = arguments.patterns.iter().map(pattern).collect();
+        Self { tree, names: names.into_iter(), patterns, arguments }
     }
-    let mut lines: Vec<Line> = tree
-        .into_values()
-        .filter(|line| (fits(line, arguments.select) || line.child_info) && matches(&line.name))
-        .collect();
-    lines.sort_by_key(|line| line.name != "INBOX");
-    lines
+
+    /// The lines to tell, INBOX first, then by name.
+    fn lines(&mut self) -> Vec<Line> {
+        let select = self.arguments.select;
+        if select.recursive_match {
+            mark_parents(&mut self.tree, select);
+        }
+        let chosen = |line: &Line| line.matches && (fits(line, select) || line.child_info);
+        let mut lines: Vec<Line> = std::mem::take(&mut self.tree).into_values().filter(chosen).collect();
+        lines.sort_by_key(|line| line.name != "INBOX");
+        lines
+    }
+}
+
+impl Running for Choosing {
+    fn reply(self: Box<Self>, _: &mut Core, _: Result<Reply, StoreError>) -> Step {
+        Finish::internal().into()
+    }
+
+    fn resume(mut self: Box<Self>, core: &mut Core) -> Step {
+        let mut steps = 0;
+        while let Some(name) = self.names.next() {
+            steps += self.patterns.iter().map(|pattern| pattern.steps(&name)).sum::<usize>();
+            let matches = self.patterns.iter().any(|pattern| pattern.matches(&name));
+            if let Some(line) = self.tree.get_mut(&name) {
+                line.matches = matches;
+            }
+            if steps > LIST_SLICE_STEPS {
+                return Step::Yield(self);
+            }
+        }
+        let lines = self.lines();
+        if self.arguments.returning.status.is_empty() {
+            return Box::new(Telling { lines, next: 0, arguments: self.arguments, statuses: Vec::new() }).resume(core);
+        }
+        with_status(lines, self.arguments)
+    }
 }
 
 /// Whether a line fits the selection options. Without options: mailboxes that exist, and parents of such.
@@ -92,9 +134,10 @@ fn fits(line: &Line, select: ListSelect) -> bool {
 }
 
 /// RFC 5258 section 3.5: with RECURSIVEMATCH a parent is told when a descendant fits that no pattern names itself.
-fn mark_parents(tree: &mut BTreeMap<String, Line>, select: ListSelect, matches: &dyn Fn(&str) -> bool) {
-    let fitting: Vec<String> = tree.values().filter(|line| fits(line, select)).map(|line| line.name.clone()).collect();
-    for name in fitting.iter().filter(|name| !matches(name)) {
+fn mark_parents(tree: &mut BTreeMap<String, Line>, select: ListSelect) {
+    let hidden = |line: &&Line| !line.matches && fits(line, select);
+    let names: Vec<String> = tree.values().filter(hidden).map(|line| line.name.clone()).collect();
+    for name in names {
         for (at, _) in name.match_indices(DELIMITER) {
             if let Some(parent) = name.get(..at).and_then(|parent| tree.get_mut(parent)) {
                 parent.child_info = true;

@@ -2,55 +2,79 @@
 
 use crate::imap::mailbox_name::DELIMITER;
 
-/// A reference and pattern put together: `LIST "a/" "%"` is `a/%`.
-pub(super) fn join(reference: &str, pattern: &str) -> String {
-    let joined = format!("{reference}{pattern}");
-    let first = joined.split(DELIMITER).next().unwrap_or_default();
-    if first.eq_ignore_ascii_case("INBOX") {
-        // INBOX in any case, as everywhere.
-        return format!("INBOX{}", joined.get(first.len()..).unwrap_or_default());
-    }
-    joined
+/// A pattern with its reference, made ready.
+pub(super) struct Pattern {
+    symbols: Vec<u8>,
 }
 
-/// Whether `name` matches: `*` stands for anything, `%` for anything without a delimiter.
-///
-/// The steps are at most the product of both lengths: the furthest `*` is the only one to come back to, and of `%`
-/// the last one within the level.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
-    // reachable[i]: the pattern so far can match name[..i].
-    let mut reachable = vec![false; name.len() + 1];
-    if let Some(start) = reachable.first_mut() {
-        *start = true;
-    }
-    for &symbol in pattern {
-        let mut carried = false;
-        let mut next = vec![false; name.len() + 1];
-        for at in 0..=name.len() {
-            let here = reachable.get(at).copied().unwrap_or(false);
-            let before = at.checked_sub(1).and_then(|before| name.get(before)).copied();
-            let value = match symbol {
-                b'*' => {
-                    carried |= here;
-                    carried
+impl Pattern {
+    /// Puts reference and pattern together: `LIST "a/" "%"` is `a/%`.
+    pub fn new(reference: &str, pattern: &str) -> Self {
+        let joined = format!("{reference}{pattern}");
+        let first = joined.split(DELIMITER).next().unwrap_or_default();
+        // INBOX in any case, as everywhere.
+        let inbox = first.eq_ignore_ascii_case("INBOX");
+        let mut symbols: Vec<u8> = Vec::with_capacity(joined.len());
+        for (at, byte) in joined.bytes().enumerate() {
+            let byte = if inbox && at < first.len() { byte.to_ascii_uppercase() } else { byte };
+            match (symbols.last(), byte) {
+                // Neighbouring wildcards are the strongest of them.
+                (Some(b'*'), b'*' | b'%') | (Some(b'%'), b'%') => {}
+                (Some(b'%'), b'*') => {
+                    symbols.pop();
+                    symbols.push(b'*');
                 }
-                b'%' => {
-                    carried = here || carried && before != Some(DELIMITER as u8);
-                    carried
-                }
-                _ => {
-                    before == Some(symbol)
-                        && at.checked_sub(1).and_then(|before| reachable.get(before)).copied().unwrap_or(false)
-                }
-            };
-            if let Some(slot) = next.get_mut(at) {
-                *slot = value;
+                _ => symbols.push(byte),
             }
         }
-        reachable = next;
+        Self { symbols }
     }
-    reachable.last().copied().unwrap_or(false)
+
+    /// An upper bound of the steps of [`Pattern::matches`].
+    pub fn steps(&self, name: &str) -> usize {
+        (self.symbols.len().min(2 * name.len()) + 2) * (name.len() + 1)
+    }
+
+    /// Whether the last symbol is `%`.
+    pub fn ends_in_percent(&self) -> bool {
+        self.symbols.last() == Some(&b'%')
+    }
+
+    /// Whether `name` matches: `*` stands for anything, `%` for anything without a delimiter.
+    pub fn matches(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        // reachable[i]: the symbols so far can match name[..i].
+        let mut reachable = vec![false; name.len() + 1];
+        let mut next = reachable.clone();
+        if let Some(start) = reachable.first_mut() {
+            *start = true;
+        }
+        for &symbol in &self.symbols {
+            if !step(symbol, name, &reachable, &mut next) {
+                return false;
+            }
+            std::mem::swap(&mut reachable, &mut next);
+        }
+        reachable.last().copied().unwrap_or(false)
+    }
+}
+
+/// One symbol further; whether anything can still be reached.
+fn step(symbol: u8, name: &[u8], reachable: &[bool], next: &mut [bool]) -> bool {
+    let befores = std::iter::once(None).chain(name.iter().copied().map(Some));
+    let mut previous = false;
+    let mut carried = false;
+    let mut any = false;
+    for ((here, slot), before) in reachable.iter().zip(next).zip(befores) {
+        let value = match symbol {
+            b'*' => *here || carried,
+            b'%' => *here || carried && before != Some(DELIMITER as u8),
+            _ => previous && before == Some(symbol),
+        };
+        (*slot, carried, previous) = (value, value, *here);
+        any |= value;
+    }
+    any
 }
 
 #[cfg(test)]
@@ -74,15 +98,18 @@ mod tests {
             ("", "a", false),
             ("*/c", "a/b/c", true),
             ("%/c", "a/b/c", false),
+            ("%*%", "a/b", true),
+            ("%%", "a/b", false),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(Pattern::new("", pattern).matches(name), expected, "{pattern} {name}");
         }
-        assert!(!matches(&"*a".repeat(500), &"a".repeat(400)));
+        assert!(!Pattern::new("", &"*a".repeat(500)).matches(&"a".repeat(400)));
     }
 
     #[test]
     fn references() {
-        assert_eq!(join("a/", "%"), "a/%");
-        assert_eq!(join("", "inbox"), "INBOX");
+        assert!(Pattern::new("a/", "%").matches("a/b"));
+        assert!(Pattern::new("", "inbox").matches("INBOX"));
+        assert!(Pattern::new("inBox/", "X").matches("INBOX/X"));
     }
 }

@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Call(Request, Box<dyn Running>),
     /// There is more to write when what waits has been taken.
     More(Box<dyn Running>),
+    /// There is more to compute, but others should have their turn.
+    Yield(Box<dyn Running>),
     /// Run a SASL exchange.
     Authenticate { mechanism: String, initial: Option<Vec<u8>> },
     /// Check a name and password.
@@ -61,7 +63,7 @@ pub(crate) trait Running: Send {
     /// The store has answered.
     fn reply(self: Box<Self>, core: &mut Core, reply: Result<Reply, StoreError>) -> Step;
 
-    /// What was written has been taken.
+    /// What was written has been taken, or others had their turn.
     fn resume(self: Box<Self>, _core: &mut Core) -> Step {
         Step::Finish(Finish::internal())
     }

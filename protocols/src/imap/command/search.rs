@@ -11,7 +11,7 @@ use crate::imap::parser::search::{SearchArguments, SearchReturn};
 use crate::imap::search::{SearchPlan, SearchProgram, compile, decide};
 use crate::imap::store::{Reply, Request, StoreError, Uid};
 use crate::imap::uids::UidRanges;
-use crate::limits::imap::{OUTPUT_BYTES_PAUSE, SEARCH_BATCH_MESSAGES};
+use crate::limits::imap::{OUTPUT_BYTES_PAUSE, SEARCH_BATCH_MESSAGES, SEARCH_SLICE_STEPS};
 
 pub(super) fn start(core: &mut Core, tag: &str, arguments: SearchArguments, addressing: Addressing) -> Step {
     let Some(snapshot) = &core.selected else { return Finish::internal().into() };
@@ -51,9 +51,13 @@ impl Searching {
     fn scan(mut self, core: &mut Core) -> Step {
         let Some(snapshot) = &core.selected else { return Finish::internal().into() };
         let mut candidates = Vec::new();
-        for state in snapshot.messages().iter().skip(self.position) {
+        let slice = SEARCH_SLICE_STEPS / self.program.keys.max(1);
+        for (tested, state) in snapshot.messages().iter().skip(self.position).enumerate() {
             if candidates.len() >= SEARCH_BATCH_MESSAGES {
                 break;
+            }
+            if tested > slice && candidates.is_empty() {
+                return Step::Yield(Box::new(self));
             }
             self.position += 1;
             match decide(&self.program, state) {
@@ -73,12 +77,13 @@ impl Searching {
         self.found.sort_unstable();
         self.found.dedup();
         let Some(snapshot) = &mut core.selected else { return Finish::internal().into() };
+        let told = told(&self.found, self.returning.unwrap_or_default());
         let modseq = self.program.asks_modseq.then(|| {
-            let states = self.found.iter().filter_map(|uid| snapshot.messages().get(snapshot.position(*uid)?));
+            let states = told.iter().filter_map(|uid| snapshot.messages().get(snapshot.position(uid)?));
             states.map(|state| state.modseq).max().unwrap_or(0)
         });
-        if let Some(returning) = self.returning.filter(|returning| returning.save) {
-            snapshot.saved = saved(&self.found, returning);
+        if self.returning.is_some_and(|returning| returning.save) {
+            snapshot.saved = told;
         }
         let numbers: Vec<u32> = match self.addressing {
             Addressing::Uid => self.found,
@@ -106,8 +111,9 @@ fn finish(addressing: Addressing) -> Finish {
     Finish::ok("SEARCH completed").news(news)
 }
 
-/// RFC 5182 section 2.4: which messages SAVE keeps.
-fn saved(found: &[Uid], returning: SearchReturn) -> UidRanges {
+/// The messages a response is about: with MIN and MAX alone, these two; else all. It is these that SAVE keeps
+/// (RFC 5182 section 2.4) and whose greatest MODSEQ is told (RFC 4731 section 3.2).
+fn told(found: &[Uid], returning: SearchReturn) -> UidRanges {
     let only_ends = (returning.min || returning.max) && !returning.all && !returning.count;
     if !only_ends {
         return found.iter().copied().collect();
@@ -161,6 +167,10 @@ fn write_extended(
 }
 
 impl Running for Searching {
+    fn resume(self: Box<Self>, core: &mut Core) -> Step {
+        self.scan(core)
+    }
+
     fn reply(mut self: Box<Self>, core: &mut Core, reply: Result<Reply, StoreError>) -> Step {
         match reply {
             Ok(Reply::Matched(mut uids)) => {

@@ -12,7 +12,7 @@ pub(crate) fn is_due(core: &Core, finish: &Finish) -> bool {
     core.selected.is_some()
         && match finish.news {
             News::Hold => false,
-            News::IfAny => core.changed,
+            News::IfAny => core.changed || core.stale,
             News::Ask | News::AskWithModSeq => true,
         }
 }
@@ -22,7 +22,7 @@ pub(crate) fn start(core: &mut Core, finish: Finish) -> Step {
     let Some(snapshot) = &core.selected else {
         return Finish { news: News::Hold, ..finish }.into();
     };
-    core.changed = false;
+    (core.changed, core.stale) = (false, false);
     let request = Request::Changes { folder: snapshot.folder, since: snapshot.highest_modseq };
     call(request, move |core, reply| match (reply, &mut core.selected) {
         (Ok(Reply::Changes(changes)), Some(snapshot)) => {
@@ -37,7 +37,7 @@ pub(crate) fn start(core: &mut Core, finish: Finish) -> Step {
         }
         // The command itself is done; the news will come another time.
         _ => {
-            core.changed = true;
+            core.stale = true;
             Finish { news: News::Hold, ..finish }.into()
         }
     })

@@ -13,19 +13,21 @@ use crate::mime::{AddressField, Needle};
 /// # Errors
 /// A sequence number beyond the mailbox.
 pub fn compile(key: &SearchKey, snapshot: &Snapshot) -> Result<SearchProgram, InvalidSet> {
-    let mut compiler = Compiler { snapshot, needs: SearchNeeds::default(), asks_modseq: false };
+    let mut compiler = Compiler { snapshot, needs: SearchNeeds::default(), asks_modseq: false, keys: 0 };
     let key = compiler.key(key)?;
-    Ok(SearchProgram { needs: compiler.needs, asks_modseq: compiler.asks_modseq, key })
+    Ok(SearchProgram { needs: compiler.needs, asks_modseq: compiler.asks_modseq, keys: compiler.keys, key })
 }
 
 struct Compiler<'a> {
     snapshot: &'a Snapshot,
     needs: SearchNeeds,
     asks_modseq: bool,
+    keys: usize,
 }
 
 impl Compiler<'_> {
     fn key(&mut self, key: &SearchKey) -> Result<Key, InvalidSet> {
+        self.keys += 1;
         Ok(match key {
             SearchKey::All => Key::Constant(true),
             SearchKey::Recent => Key::Constant(false),

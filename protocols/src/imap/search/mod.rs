@@ -45,6 +45,8 @@ pub struct SearchProgram {
     pub needs: SearchNeeds,
     /// The client asked for MODSEQ, so the response tells the greatest (RFC 7162 section 3.1.5).
     pub asks_modseq: bool,
+    /// How many keys it has.
+    pub keys: usize,
     pub(super) key: Key,
 }
 
