@@ -181,6 +181,7 @@ impl Driver {
             }
             // Whether to listen is asked of the machine before each wait.
             Output::IdleStart | Output::IdleStop => {}
+            Output::Yield => tokio::task::yield_now().await,
             Output::Close => {
                 if self.summary.end == SessionEnd::Closed {
                     self.summary.end = SessionEnd::Quit;
