@@ -184,10 +184,13 @@ fn an_old_host_is_spoken_to_in_its_way() {
 #[test]
 fn what_a_host_cannot_take_is_refused_without_asking() {
     let greeting = ["220 x\r\n", "250-x\r\n250 SIZE 10\r\n", "221 bye\r\n"];
+    let mut from_unicode_sender = message(&["b@c.org"], b"x", Body::SevenBit);
+    from_unicode_sender.0.mail.sender = Address::parse("ø@example.net").ok();
     let cases = [
         (message(&["b@c.org"], b"12345678901", Body::SevenBit), 552),
         (message(&["b@c.org"], b"x", Body::Binary), 554),
         (message(&["ø@c.org"], b"x", Body::SevenBit), 553),
+        (from_unicode_sender, 550),
     ];
     for (message, code) in cases {
         let mut client = ClientDriver::new(client_driver::config(TlsPolicy::Never), vec![message], 100);
@@ -312,5 +315,16 @@ fn a_host_that_refuses_in_its_greeting_is_left_with_quit() {
         assert_eq!(against(&mut client, &[greeting]), ["QUIT\r\n"]);
         let Some(CloseReason::Failed(outcome)) = client.closed else { panic!() };
         assert_eq!(codes(&[*outcome])[0].0, kind);
+    }
+}
+
+#[test]
+fn a_password_is_not_sent_in_the_plain_although_the_host_asks_for_it() {
+    let credentials = Some(("ann".to_owned(), Password::new("secret".into())));
+    for (peer_is_loopback, expected) in [(false, "QUIT\r\n"), (true, "AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")] {
+        let tls = TlsPolicy::Opportunistic;
+        let config = Config { credentials: credentials.clone(), peer_is_loopback, ..client_driver::config(tls) };
+        let mut client = ClientDriver::new(config, Vec::new(), 100);
+        assert_eq!(against(&mut client, &["220 x\r\n", "250-x\r\n250 AUTH PLAIN\r\n"])[1], expected);
     }
 }

@@ -197,3 +197,16 @@ fn replies_to_a_group_leave_together_and_others_do_not_wait() {
     let seen = writes(b"HELO a\r\nNOOP\r\nFOO\r\nRSET\r\nRSET\r\n");
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
+
+#[test]
+fn data_far_over_the_size_ends_the_session() {
+    let mut driver = Driver::new(config(Service::Mx, Tls::Absent));
+    driver.feed(b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@c.org>\r\nDATA\r\n\r\n", usize::MAX);
+    let block = b"0123456789012345678901234567890123456789\r\n".repeat(25_000);
+    let blocks = protocols::limits::smtp::DISCARD_BYTES_MAX as usize / block.len() + 2;
+    for _ in 0..blocks {
+        driver.feed(&block, usize::MAX);
+    }
+    assert_eq!(driver.take_replies().last().unwrap(), "552 5.3.4 Message too big");
+    assert_eq!(driver.log.last().map(String::as_str), Some("close OutOfStep"));
+}

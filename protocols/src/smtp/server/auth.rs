@@ -2,9 +2,7 @@
 
 use super::super::input::Line;
 use super::super::reply::{EnhancedCode, Reply};
-use super::{
-    Event, Fact, Mode, NotAwaited, PasswordVerdict, ScramVerdict, Server, Service, Step, Transaction, Waiting,
-};
+use super::{Event, Fact, Mode, NotAwaited, PasswordVerdict, ScramVerdict, Server, Service, Step, Waiting};
 use crate::limits::smtp::AUTH_LINE_BYTES_MAX;
 use crate::sasl::{self, Mechanism, wire};
 
@@ -77,7 +75,7 @@ impl Server {
         self.sasl_step(Box::new(exchange), step);
     }
 
-    /// RFC 4954 section 4: only after EHLO, once per session, and not within a transaction.
+    /// RFC 4954 section 4: only after EHLO and once per session; so it cannot come within a transaction, which needs it.
     fn auth_refusal(&self) -> Option<Reply> {
         let sequence = |text| Some(Reply::new(503, EnhancedCode::new(5, 5, 1), text));
         if self.config.service != Service::Submission || self.config.auth.is_none() {
@@ -88,9 +86,6 @@ impl Server {
         }
         if self.session.authenticated.is_some() {
             return sequence("Already authenticated");
-        }
-        if !matches!(self.transaction, Transaction::None) {
-            return sequence("Not within a mail transaction");
         }
         None
     }

@@ -197,7 +197,6 @@ impl Server {
         }
         self.config.tls = Tls::Active(info);
         self.input.clear();
-        self.transaction = Transaction::None;
         let Session { errors, refused_recipients, auth_exchanges, auth_failures, .. } = self.session;
         self.session = Session { errors, refused_recipients, auth_exchanges, auth_failures, ..Session::default() };
         self.mode = Mode::Commands;
