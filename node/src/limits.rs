@@ -86,6 +86,8 @@ pub const PARKED_MAX: usize = 10_000;
 pub const QUEUE_TROUBLE_WAIT: Duration = Duration::from_secs(1);
 /// The longest sleep of a queue shard; it is woken by changes, this only heals a missed one.
 pub const QUEUE_SLEEP_MAX: Duration = Duration::from_secs(300);
+/// The shortest sleep of a queue shard that found nothing to do.
+pub const QUEUE_SLEEP_MIN: Duration = Duration::from_millis(50);
 /// How long running deliveries may go on when the node stops. What is cut is tried again after the start.
 pub const QUEUE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the report of an attempt is proposed again. What is not reported is tried twice, so this is patient.
@@ -159,3 +161,8 @@ pub const IMAP_LOGIN_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 pub const IMAP_IDLE_TIMEOUT: Duration = Duration::from_secs(31 * 60);
 /// How long a client may take none of its output before its session is cut.
 pub const IMAP_WRITE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Destinations of one message that are spoken to at a time.
+pub const DESTINATIONS_AT_ONCE: usize = 4;
+/// How long a message with several destinations waits for a turn at one that is busy.
+pub const TURN_PATIENCE: Duration = Duration::from_secs(60);

@@ -84,7 +84,9 @@ mod tests {
         let woken = Arc::new(AtomicUsize::new(0));
         let waiter = || {
             let woken = woken.clone();
-            move || drop(woken.fetch_add(1, Ordering::Relaxed))
+            move || {
+                let _ = woken.fetch_add(1, Ordering::Relaxed);
+            }
         };
         let turns: Vec<_> =
             (0..DELIVERIES_PER_DESTINATION).map(|_| destinations.take_or_wait("a.example", waiter()).unwrap()).collect();

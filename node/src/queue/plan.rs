@@ -6,7 +6,7 @@ use super::retry::Retry;
 use model::queue::Attempt;
 use model::queue::row::{Notify, Progress, QueueRow};
 use model::{MessageId, UnixMillis};
-use protocols::smtp::EnhancedCode;
+use protocols::smtp::{EnhancedCode, Reply};
 
 /// What to propose after an attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,8 +71,9 @@ fn give_up(result: RecipientResult) -> RecipientResult {
         return result;
     }
     // RFC 3463 X.4.7: delivery time expired.
-    let text = format!("gave up after too long; last: {}", result.text);
-    RecipientResult { verdict: Verdict::Refused, status: EnhancedCode::new(5, 4, 7), text, ..result }
+    let text = format!("gave up after too long; last: {}", result.reply);
+    let reply = Reply::new(554, EnhancedCode::new(5, 4, 7), text);
+    RecipientResult { verdict: Verdict::Refused, reply, ..result }
 }
 
 fn attempt(result: &RecipientResult) -> Attempt {
@@ -82,8 +83,8 @@ fn attempt(result: &RecipientResult) -> Attempt {
         Verdict::Later => Progress::Pending,
     };
     let text = match &result.host {
-        Some(host) => format!("{host}: {}", result.text),
-        None => result.text.clone(),
+        Some(host) => format!("{host}: {}", result.reply),
+        None => result.reply.to_string(),
     };
     Attempt { recipient: result.recipient, progress, text }
 }
@@ -139,8 +140,7 @@ mod tests {
     }
 
     fn result(recipient: u32, verdict: Verdict) -> RecipientResult {
-        let (status, text) = (EnhancedCode::new(4, 0, 0), "said".to_owned());
-        RecipientResult { recipient, verdict, status, text, host: Some("mx.example.net".into()) }
+        RecipientResult { recipient, verdict, reply: Reply::plain(450, "said"), host: Some("mx.example.net".into()) }
     }
 
     fn planned(row: &QueueRow, results: Vec<RecipientResult>, now: u64) -> Plan {
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(plan.notices[0].results.len(), 1);
         assert_eq!(plan.attempts[0].progress, Progress::Failed);
         assert_eq!(plan.attempts[1].progress, Progress::Pending);
-        assert_eq!(plan.attempts[1].text, "mx.example.net: said");
+        assert_eq!(plan.attempts[1].text, "mx.example.net: 450 said");
         assert!(plan.next_attempt_at >= 301_000 && !plan.delay_told);
     }
 
@@ -179,7 +179,7 @@ mod tests {
         let plan = planned(&row, vec![result(0, Verdict::Later)], 5 * DAY);
         assert_eq!(kinds(&plan), [NoticeKind::Failed]);
         assert_eq!(plan.attempts[0].progress, Progress::Failed);
-        assert_eq!(plan.notices[0].results[0].status, EnhancedCode::new(5, 4, 7));
+        assert_eq!(plan.notices[0].results[0].status(), EnhancedCode::new(5, 4, 7));
     }
 
     #[test]

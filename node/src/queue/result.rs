@@ -1,6 +1,6 @@
 //! What one attempt found out about one recipient, whichever way it was tried. Plain data, no decisions.
 
-use protocols::smtp::EnhancedCode;
+use protocols::smtp::{EnhancedCode, Reply};
 
 /// The state of a recipient after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,22 @@ pub struct RecipientResult {
     pub recipient: u32,
     /// How it stands.
     pub verdict: Verdict,
-    /// The status for reports (RFC 3463).
-    pub status: EnhancedCode,
-    /// What a server said, codes included, or what went wrong on the way.
-    pub text: String,
+    /// What a host said, or what went wrong on the way in the same form.
+    pub reply: Reply,
     /// The host that said it; `None` when this node did.
     pub host: Option<String>,
+}
+
+impl RecipientResult {
+    /// The status for reports: that of the reply, or the most general one of its class (RFC 3463 section 3.1).
+    pub fn status(&self) -> EnhancedCode {
+        let class = match self.reply.code() {
+            200..=299 => 2,
+            500..=599 => 5,
+            _ => 4,
+        };
+        self.reply.enhanced().filter(|enhanced| enhanced.class == class).unwrap_or(EnhancedCode::new(class, 0, 0))
+    }
 }
 
 /// A reason that holds for every recipient of a destination.
@@ -38,10 +48,8 @@ pub struct RecipientResult {
 pub struct Obstacle {
     /// `Refused` or `Later`.
     pub verdict: Verdict,
-    /// The status for reports (RFC 3463).
-    pub status: EnhancedCode,
-    /// In words.
-    pub text: String,
+    /// What a host said, or what went wrong in the same form.
+    pub reply: Reply,
     /// The host that said it; `None` when this node did.
     pub host: Option<String>,
 }
@@ -49,14 +57,14 @@ pub struct Obstacle {
 impl Obstacle {
     /// Something that may go away. `subject` and `detail` are those of RFC 3463.
     pub fn later(subject: u16, detail: u16, text: impl Into<String>) -> Self {
-        let status = EnhancedCode::new(4, subject, detail);
-        Obstacle { verdict: Verdict::Later, status, text: text.into(), host: None }
+        let reply = Reply::new(451, EnhancedCode::new(4, subject, detail), text.into());
+        Obstacle { verdict: Verdict::Later, reply, host: None }
     }
 
     /// Something that will not go away.
     pub fn refused(subject: u16, detail: u16, text: impl Into<String>) -> Self {
-        let status = EnhancedCode::new(5, subject, detail);
-        Obstacle { verdict: Verdict::Refused, status, text: text.into(), host: None }
+        let reply = Reply::new(550, EnhancedCode::new(5, subject, detail), text.into());
+        Obstacle { verdict: Verdict::Refused, reply, host: None }
     }
 
     /// The same, said by a host.
@@ -70,9 +78,21 @@ impl Obstacle {
         RecipientResult {
             recipient,
             verdict: self.verdict,
-            status: self.status,
-            text: self.text.clone(),
+            reply: self.reply.clone(),
             host: self.host.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_without_a_fitting_enhanced_code_gets_the_general_one() {
+        let status = |reply| RecipientResult { recipient: 0, verdict: Verdict::Later, reply, host: None }.status();
+        assert_eq!(status(Reply::plain(550, "no")), EnhancedCode::new(5, 0, 0));
+        assert_eq!(status(Reply::new(450, EnhancedCode::new(5, 1, 1), "no")), EnhancedCode::new(4, 0, 0));
+        assert_eq!(status(Reply::new(451, EnhancedCode::new(4, 7, 1), "grey")), EnhancedCode::new(4, 7, 1));
     }
 }

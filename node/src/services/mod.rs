@@ -1,5 +1,6 @@
 //! What sessions of every protocol ask for: where addresses lead, who may log in, taking mail in, reading it back.
 
+pub mod delivery;
 pub mod directory;
 pub mod mailbox;
 pub mod passwords;
