@@ -56,6 +56,7 @@ pub fn month_number(name: &[u8]) -> Option<u32> {
 /// date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
 /// date-day-fixed = (SP DIGIT) / 2DIGIT
 /// ```
+/// Two digits always, as Dovecot writes it.
 pub fn write_date_time(out: &mut Vec<u8>, seconds: i64) {
     // Years outside four digits cannot be written in the grammar.
     let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
@@ -64,8 +65,7 @@ pub fn write_date_time(out: &mut Vec<u8>, seconds: i64) {
     let digit = |number: i64| b'0' + (number % 10) as u8;
     let day = i64::from(day);
     out.push(b'"');
-    out.push(if day < 10 { b' ' } else { digit(day / 10) });
-    out.extend_from_slice(&[digit(day), b'-']);
+    out.extend_from_slice(&[digit(day / 10), digit(day), b'-']);
     let name = MONTHS.get(month as usize - 1).copied().unwrap_or("Jan");
     out.extend_from_slice(name.as_bytes());
     out.push(b'-');
@@ -99,6 +99,6 @@ mod tests {
         assert_eq!(out, b"\"17-Jul-1996 02:44:25 +0000\"");
         out.clear();
         write_date_time(&mut out, 0);
-        assert_eq!(out, b"\" 1-Jan-1970 00:00:00 +0000\"");
+        assert_eq!(out, b"\"01-Jan-1970 00:00:00 +0000\"");
     }
 }

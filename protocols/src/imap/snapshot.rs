@@ -106,11 +106,37 @@ impl Snapshot {
         Ok(Selection::from_ranges(ranges))
     }
 
-    /// A set of UIDs as written, existing or not.
+    /// A set of UIDs as written, existing or not. `*` is the greatest of all UIDs: what vanished may lie behind the
+    /// last message that is left.
     pub fn written_uids(&self, set: &SequenceSet) -> UidRanges {
+        let number = |end| match end {
+            SequenceEnd::Number(number) => number,
+            SequenceEnd::Last => Uid::MAX,
+        };
         match set {
             SequenceSet::Saved => self.saved.clone(),
-            SequenceSet::Ranges(ranges) => UidRanges::from_ranges(ranges.iter().map(|range| self.uid_ends(*range))),
+            SequenceSet::Ranges(ranges) => {
+                UidRanges::from_ranges(ranges.iter().map(|range| (number(range.0), number(range.1))))
+            }
+        }
+    }
+
+    /// [`Snapshot::select`] for SEARCH, where sequence numbers that do not exist match nothing (as Dovecot has it:
+    /// `SEARCH 1:*` is fine in an empty mailbox).
+    pub fn select_existing(&self, set: &SequenceSet, addressing: Addressing) -> Selection {
+        match (set, addressing) {
+            (SequenceSet::Ranges(written), Addressing::Sequence) => {
+                let number = |end| match end {
+                    SequenceEnd::Number(number) => number as usize,
+                    SequenceEnd::Last => self.messages.len(),
+                };
+                let positions = |range: &(SequenceEnd, SequenceEnd)| {
+                    let (first, second) = (number(range.0), number(range.1));
+                    first.min(second).saturating_sub(1)..first.max(second).min(self.messages.len())
+                };
+                Selection::from_ranges(written.iter().map(positions))
+            }
+            _ => self.select(set, addressing).unwrap_or_default(),
         }
     }
 
@@ -294,6 +320,12 @@ mod tests {
         assert_eq!(positions(&snapshot, "1:3,7,9:100", Addressing::Uid), Ok(vec![0, 3]));
         // RFC 9051 section 9: "n:*" names the last message even when n is greater than its UID.
         assert_eq!(positions(&snapshot, "500:*", Addressing::Uid), Ok(vec![3]));
+        let existing = |snapshot: &Snapshot, set: &str| {
+            let set = sequence_set(&mut Cursor::new(set.as_bytes())).unwrap();
+            snapshot.select_existing(&set, Addressing::Sequence).positions().collect::<Vec<usize>>()
+        };
+        assert_eq!(existing(&snapshot, "3:9,1"), [0, 2, 3]);
+        assert_eq!(existing(&super::tests::snapshot(&[]), "1:*"), []);
         let empty = super::tests::snapshot(&[]);
         assert_eq!(positions(&empty, "1:*", Addressing::Uid), Ok(vec![]));
         assert_eq!(positions(&empty, "*", Addressing::Sequence), Err(InvalidSet));

@@ -5,7 +5,7 @@ use crate::imap::core::Core;
 use crate::imap::encode;
 use crate::imap::parser::command::Addressing;
 use crate::imap::parser::sequence::SequenceSet;
-use crate::imap::store::{Copied, Reply, Request};
+use crate::imap::store::{Copied, Reply, Request, Uid};
 
 pub(super) fn start(core: &mut Core, set: &SequenceSet, to: String, addressing: Addressing, moving: bool) -> Step {
     let Some(snapshot) = &core.selected else { return Finish::internal().into() };
@@ -50,32 +50,35 @@ fn moved(core: &mut Core, copied: &Copied) -> Step {
 /// ```text
 /// resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set
 /// ```
-/// Both sets have the same order; RFC 4315 section 3 forbids to fold what does not fold in both.
+/// Both sets name the same messages in the same order (RFC 4315 section 3).
 fn copyuid(copied: &Copied) -> String {
-    let Some(((mut source, mut target), rest)) = copied.pairs.split_first().map(|(first, rest)| (*first, rest)) else {
+    if copied.pairs.is_empty() {
         return String::new();
-    };
-    let (mut sources, mut targets) = (Vec::new(), Vec::new());
-    let mut length = 0;
-    let mut flush = |source: u32, target: u32, length: u32| {
-        for (out, start) in [(&mut sources, source), (&mut targets, target)] {
-            if !out.is_empty() {
-                out.push(b',');
-            }
-            encode::range(out, start, start + length);
-        }
-    };
-    for &(next_source, next_target) in rest {
-        if next_source == source + length + 1 && next_target == target + length + 1 {
-            length += 1;
-        } else {
-            flush(source, target, length);
-            (source, target, length) = (next_source, next_target, 0);
-        }
     }
-    flush(source, target, length);
-    let text = |set: &[u8]| String::from_utf8_lossy(set).into_owned();
-    format!("[COPYUID {} {} {}]", copied.uidvalidity, text(&sources), text(&targets))
+    let sources = runs(copied.pairs.iter().map(|pair| pair.0));
+    let targets = runs(copied.pairs.iter().map(|pair| pair.1));
+    format!("[COPYUID {} {sources} {targets}]", copied.uidvalidity)
+}
+
+/// A UID set in the given order, rising runs folded.
+fn runs(uids: impl Iterator<Item = Uid>) -> String {
+    let mut set = Vec::new();
+    let mut run: Option<(Uid, Uid)> = None;
+    for uid in uids.map(Some).chain([None]) {
+        run = match (run, uid) {
+            (Some((first, last)), Some(uid)) if last.checked_add(1) == Some(uid) => Some((first, uid)),
+            (previous, uid) => {
+                if let Some((first, last)) = previous {
+                    if !set.is_empty() {
+                        set.push(b',');
+                    }
+                    encode::range(&mut set, first, last);
+                }
+                uid.map(|uid| (uid, uid))
+            }
+        };
+    }
+    String::from_utf8_lossy(&set).into_owned()
 }
 
 #[cfg(test)]
@@ -83,9 +86,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copyuid_folds_only_what_runs_in_both_sets() {
-        let pairs = vec![(1, 11), (2, 12), (3, 14), (5, 15), (6, 16)];
-        assert_eq!(copyuid(&Copied { uidvalidity: 9, pairs }), "[COPYUID 9 1:2,3,5:6 11:12,14,15:16]");
+    fn copyuid_keeps_the_order_and_folds_runs() {
+        let pairs = vec![(1, 11), (2, 12), (3, 14), (5, 15), (6, 10), (7, 9)];
+        assert_eq!(copyuid(&Copied { uidvalidity: 9, pairs }), "[COPYUID 9 1:3,5:7 11:12,14:15,10,9]");
         assert_eq!(copyuid(&Copied::default()), "");
     }
 }

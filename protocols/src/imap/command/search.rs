@@ -15,9 +15,7 @@ use crate::limits::imap::{OUTPUT_BYTES_PAUSE, SEARCH_BATCH_MESSAGES, SEARCH_SLIC
 
 pub(super) fn start(core: &mut Core, tag: &str, arguments: SearchArguments, addressing: Addressing) -> Step {
     let Some(snapshot) = &core.selected else { return Finish::internal().into() };
-    let Ok(program) = compile(&arguments.key, snapshot) else {
-        return Finish::bad("Invalid messageset").into();
-    };
+    let program = compile(&arguments.key, snapshot);
     // RFC 7162 section 3.1: the MODSEQ key enables CONDSTORE.
     core.features.condstore |= program.asks_modseq;
     let returning = match arguments.returning {

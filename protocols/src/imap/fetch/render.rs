@@ -68,14 +68,17 @@ impl<'a> Renderer<'a> {
         encode::number(&mut self.text, self.target.sequence.into());
         self.text.extend_from_slice(b" FETCH (");
         let items = self.items;
+        // Ahead of the content, as Dovecot has it.
+        let mut flags_due = self.target.flags_changed;
         for (index, item) in items.items.iter().enumerate() {
             if index > 0 {
                 self.text.push(b' ');
             }
+            let is_content = matches!(item, FetchItem::Section { .. } | FetchItem::Binary { .. });
+            if is_content && std::mem::take(&mut flags_due) {
+                self.changed_flags();
+            }
             self.item(item)?;
-        }
-        if self.target.flags_changed {
-            self.changed_flags();
         }
         self.text.extend_from_slice(b")\r\n");
         Ok(())
@@ -87,9 +90,9 @@ impl<'a> Renderer<'a> {
         let flags = !asked(FetchItem::Flags);
         let modseq = self.items.condstore && !asked(FetchItem::ModSeq);
         if flags || modseq {
-            self.text.push(b' ');
             let state = StateItems { uid: false, flags, modseq };
             encode::state_items(&mut self.text, &self.target.state, state, &self.items.keywords);
+            self.text.push(b' ');
         }
     }
 
@@ -439,8 +442,8 @@ mod tests {
         let text = rendered("(UID INTERNALDATE RFC822.SIZE EMAILID THREADID SAVEDATE)").unwrap();
         assert_eq!(
             text,
-            "* 2 FETCH (UID 5 INTERNALDATE \" 1-Jan-1970 00:00:00 +0000\" RFC822.SIZE 169 EMAILID (M1) THREADID NIL \
-             SAVEDATE NIL FLAGS (\\Seen))\r\n"
+            "* 2 FETCH (UID 5 INTERNALDATE \"01-Jan-1970 00:00:00 +0000\" RFC822.SIZE 169 EMAILID (M1) THREADID NIL \
+             SAVEDATE NIL)\r\n"
         );
     }
 
@@ -452,6 +455,12 @@ mod tests {
             "* 2 FETCH (FLAGS (\\Seen) BODY[HEADER.FIELDS (SUBJECT)] {14}\r\nSubject: x\r\n\r\n BODY[1]<2> {3}\r\nhlb \
              BODY[9] NIL BODY[TEXT]<1000> {0}\r\n)\r\n"
         );
+    }
+
+    #[test]
+    fn flags_that_changed_go_ahead_of_the_content() {
+        let text = rendered("(UID BODY[TEXT]<0.1> BODY[]<0.1>)").unwrap();
+        assert_eq!(text, "* 2 FETCH (UID 5 FLAGS (\\Seen) BODY[TEXT]<0> {1}\r\n- BODY[]<0> {1}\r\nF)\r\n");
     }
 
     #[test]

@@ -4,18 +4,15 @@ use super::{Key, SearchNeeds, SearchProgram};
 use crate::imap::parser::command::Addressing;
 use crate::imap::parser::search::{DateKind, SearchKey};
 use crate::imap::parser::sequence::SequenceSet;
-use crate::imap::snapshot::{InvalidSet, Snapshot};
+use crate::imap::snapshot::Snapshot;
 use crate::imap::store::Flags;
 use crate::mime::{AddressField, Needle};
 
 /// Resolves sets and keywords, prepares needles, and puts what is cheap first.
-///
-/// # Errors
-/// A sequence number beyond the mailbox.
-pub fn compile(key: &SearchKey, snapshot: &Snapshot) -> Result<SearchProgram, InvalidSet> {
+pub fn compile(key: &SearchKey, snapshot: &Snapshot) -> SearchProgram {
     let mut compiler = Compiler { snapshot, needs: SearchNeeds::default(), asks_modseq: false, keys: 0 };
-    let key = compiler.key(key)?;
-    Ok(SearchProgram { needs: compiler.needs, asks_modseq: compiler.asks_modseq, keys: compiler.keys, key })
+    let key = compiler.key(key);
+    SearchProgram { needs: compiler.needs, asks_modseq: compiler.asks_modseq, keys: compiler.keys, key }
 }
 
 struct Compiler<'a> {
@@ -26,25 +23,25 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn key(&mut self, key: &SearchKey) -> Result<Key, InvalidSet> {
+    fn key(&mut self, key: &SearchKey) -> Key {
         self.keys += 1;
-        Ok(match key {
+        match key {
             SearchKey::All => Key::Constant(true),
             SearchKey::Recent => Key::Constant(false),
             SearchKey::SaveDateSupported => Key::Constant(true),
             SearchKey::And(keys) => {
-                let mut keys = keys.iter().map(|key| self.key(key)).collect::<Result<Vec<_>, _>>()?;
+                let mut keys: Vec<Key> = keys.iter().map(|key| self.key(key)).collect();
                 keys.sort_by_key(cost);
                 Key::And(keys)
             }
             SearchKey::Or(left, right) => {
-                let (left, right) = (self.key(left)?, self.key(right)?);
+                let (left, right) = (self.key(left), self.key(right));
                 let (first, second) = if cost(&left) <= cost(&right) { (left, right) } else { (right, left) };
                 Key::Or(Box::new(first), Box::new(second))
             }
-            SearchKey::Not(key) => Key::Not(Box::new(self.key(key)?)),
-            SearchKey::Sequence(set) => self.set(set, Addressing::Sequence)?,
-            SearchKey::Uid(set) => self.set(set, Addressing::Uid)?,
+            SearchKey::Not(key) => Key::Not(Box::new(self.key(key))),
+            SearchKey::Sequence(set) => self.set(set, Addressing::Sequence),
+            SearchKey::Uid(set) => self.set(set, Addressing::Uid),
             SearchKey::Flag(flag) => Key::Flag(*flag),
             SearchKey::Keyword(name) => self.keyword(name),
             SearchKey::ModSeq(modseq) => {
@@ -52,12 +49,12 @@ impl Compiler<'_> {
                 Key::ModSeq(*modseq)
             }
             key => self.content(key),
-        })
+        }
     }
 
-    fn set(&self, set: &SequenceSet, addressing: Addressing) -> Result<Key, InvalidSet> {
-        let selection = self.snapshot.select(set, addressing)?;
-        Ok(Key::Uids(self.snapshot.uids(&selection)))
+    fn set(&self, set: &SequenceSet, addressing: Addressing) -> Key {
+        let selection = self.snapshot.select_existing(set, addressing);
+        Key::Uids(self.snapshot.uids(&selection))
     }
 
     /// A keyword the folder does not have is on no message.

@@ -158,7 +158,7 @@ mod tests {
             read_only: false,
             vanished: None,
         };
-        compile(&arguments.key, &Snapshot::new(&selected, false)).unwrap()
+        compile(&arguments.key, &Snapshot::new(&selected, false))
     }
 
     #[test]
