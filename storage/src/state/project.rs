@@ -129,7 +129,7 @@ impl<'a> Projection<'a> {
             if self.thorough {
                 left.extend(have.iter().chain(stale).chain(&want).map(|name| (*account, name.clone())));
                 left.insert((*account, moving(*folder)));
-            } else if let (Some(have), Some(home)) = (have.filter(|have| Some(have) != want.as_ref()), self.account_on_disk(*account)?) {
+            } else if let (Some(have), Some(home)) = (have.filter(|have| moves(have, want.as_ref())), self.account_on_disk(*account)?) {
                 self.rename_directory(&under(&home, &have), &under(&home, &moving(*folder)))?;
                 left.insert((*account, moving(*folder)));
             }
@@ -353,6 +353,12 @@ impl<'a> Projection<'a> {
 
 fn mail(directory: &str) -> String {
     format!("mail/{directory}")
+}
+
+/// Whether a folder's directory leaves its name. INBOX is the account's own directory (the empty name): it cannot move into
+/// itself, and goes with the account.
+fn moves(have: &str, want: Option<&String>) -> bool {
+    !have.is_empty() && want.is_none_or(|want| want != have)
 }
 
 fn under(home: &str, directory: &str) -> String {
