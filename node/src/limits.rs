@@ -122,8 +122,6 @@ pub const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const ADMIN_PROPOSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Entries that reap one removed account before the rest is left to the next start: a thousand rows each.
 pub const REAP_ENTRIES_MAX: usize = 100_000;
-/// How long one attempt at a proposal waits before it is made again under the same operation id.
-pub const PROPOSE_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,
 /// and within the minute that clients wait.
 pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use super::service::{AdminService, about, address, unreadable};
 use crate::ids;
 use crate::limits::{ADMIN_PROPOSE_TIMEOUT, REAP_ENTRIES_MAX};
 use crate::services::passwords::Passwords;
-use crate::services::proposing::propose_until_known;
+use crate::services::propose::propose_until;
 use chrono::{DateTime, SecondsFormat};
 use cluster::{Clock, Cluster, ProposeError};
 use model::directory::row::{AccountRow, Credentials};
@@ -114,7 +114,7 @@ async fn remove_mailboxes(
 ) -> Result<(), ProposeError> {
     let propose = |command| {
         let operation = ids::operation(clock.now());
-        propose_until_known(cluster, shard, operation, Command::Mailbox(command), ADMIN_PROPOSE_TIMEOUT)
+        propose_until(cluster, shard, operation, Command::Mailbox(command), ADMIN_PROPOSE_TIMEOUT)
     };
     // Refused only when the shard never had it or removed it before; the reaping tells.
     propose(MailboxCommand::RemoveAccount { account }).await?;

@@ -8,7 +8,7 @@ use crate::ids;
 use crate::limits::ADMIN_PROPOSE_TIMEOUT;
 use crate::net::Permits;
 use crate::services::directory::{AddressError, normalise_address, normalise_domain};
-use crate::services::proposing::propose_until_known;
+use crate::services::propose::propose_until;
 use cluster::ProposeError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -48,7 +48,7 @@ impl AdminService {
     /// Proposes; a refusal is an error.
     pub(super) async fn propose(&self, group: GroupId, command: Command) -> Result<Reply, AdminError> {
         let operation = ids::operation(self.services.clock.now());
-        let proposed = propose_until_known(&self.services.cluster, group, operation, command, ADMIN_PROPOSE_TIMEOUT);
+        let proposed = propose_until(&self.services.cluster, group, operation, command, ADMIN_PROPOSE_TIMEOUT);
         match proposed.await.map_err(|error| unavailable(&error))? {
             Reply::Refused(refusal) => Err(AdminError::Refused(words(refusal).to_owned())),
             reply => Ok(reply),

@@ -7,7 +7,7 @@ use crate::ids;
 use crate::limits::ADMIN_PROPOSE_TIMEOUT;
 use crate::services::directory::Directory;
 use crate::services::passwords::{FAKE_SALT_SETTING, Passwords};
-use crate::services::proposing::propose_until_known;
+use crate::services::propose::propose_until;
 use cluster::{Clock, Cluster};
 use model::directory::row::NodeRow;
 use model::directory::{DirectoryCommand, view};
@@ -111,7 +111,7 @@ async fn change(services: &Services, command: DirectoryCommand) -> Result<Reply,
 
 async fn propose(cluster: &Cluster, clock: &dyn Clock, group: GroupId, command: Command) -> Result<Reply, String> {
     let operation = ids::operation(clock.now());
-    let reply = propose_until_known(cluster, group, operation, command, ADMIN_PROPOSE_TIMEOUT).await;
+    let reply = propose_until(cluster, group, operation, command, ADMIN_PROPOSE_TIMEOUT).await;
     reply.map_err(|error| error.to_string())
 }
 

@@ -1,19 +1,19 @@
 //! Which protocol is spoken where, and the file that tells scripts and tests the real addresses.
 
 use crate::admin::ListenerItem;
-use crate::config::Service;
-use crate::context::Services;
-use crate::net::{BoundListener, ListenerSpec, Network, Security};
+use crate::config::{Config, Service};
+use crate::net::{BoundListener, ListenerSpec, Network, Protocol, Security};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The file in the data directory: `{"listeners":[{"name","address","tls"}]}`.
 pub const FILE: &str = "listeners.json";
 
-/// Every protocol with its addresses.
-pub fn specs(services: &Services) -> Vec<ListenerSpec> {
-    let _ = services;
-    Vec::new()
+/// A protocol where the configuration wants its service.
+pub fn spec(config: &Config, service: Service, security: Security, protocol: Arc<dyn Protocol>) -> ListenerSpec {
+    let addresses = config.listeners.get(&service).cloned().unwrap_or_default();
+    ListenerSpec { name: service.name(), addresses, security, protocol }
 }
 
 /// Where everything really listens.

@@ -8,6 +8,8 @@ mod session;
 mod session_actor;
 mod socket;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Connection, TlsInfo, Traffic};
 pub use listener::{ListenerSpec, Security};

@@ -4,5 +4,4 @@ pub mod delivery;
 pub mod directory;
 pub mod mailbox;
 pub mod passwords;
-pub mod proposing;
 pub mod propose;

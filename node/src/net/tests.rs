@@ -1,0 +1,132 @@
+//! Sessions are isolated from each other, bounded, and told when the node stops: over real sockets with a protocol that
+//! panics when asked to.
+
+use super::{
+    Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext, SessionEnd,
+    SessionSummary,
+};
+use crate::tls::{CertificateFiles, Tls, write_self_signed};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+/// Repeats every line; `panic` panics.
+struct Echo;
+
+impl Protocol for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn busy_line(&self) -> &'static str {
+        "busy\r\n"
+    }
+
+    fn serve(&self, connection: Connection, session: SessionContext) -> BoxFuture<'static, SessionSummary> {
+        async move {
+            let mut stream = BufReader::new(connection);
+            let mut line = String::new();
+            loop {
+                line.clear();
+                tokio::select! {
+                    () = session.stop.cancelled() => {
+                        stream.write_all(b"bye\r\n").await.unwrap();
+                        return SessionSummary { end: SessionEnd::Stopped, ..SessionSummary::default() };
+                    }
+                    read = stream.read_line(&mut line) => if read.unwrap() == 0 {
+                        return SessionSummary::default();
+                    }
+                }
+                assert_ne!(line.trim(), "panic", "asked to");
+                stream.write_all(line.as_bytes()).await.unwrap();
+            }
+        }
+        .boxed()
+    }
+}
+
+struct World {
+    network: Network,
+    permits: Permits,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+async fn world(sessions_max: usize) -> World {
+    let directory = tempfile::tempdir().unwrap();
+    let files = CertificateFiles {
+        certificate: directory.path().join("certificate.pem"),
+        private_key: directory.path().join("key.pem"),
+    };
+    write_self_signed(&files, &["localhost".to_owned()]).unwrap();
+    let permits = Permits::new(sessions_max, sessions_max);
+    let options =
+        NetworkOptions { tls: Tls::load(&files).unwrap(), permits: permits.clone(), stop: CancellationToken::new() };
+    let spec = ListenerSpec {
+        name: "echo",
+        addresses: vec!["127.0.0.1:0".parse().unwrap()],
+        security: Security::Plain,
+        protocol: Arc::new(Echo),
+    };
+    let network = Network::start(vec![spec], options).await.unwrap();
+    let address = network.bound()[0].address;
+    World { network, permits, address, _directory: directory }
+}
+
+async fn say(stream: &mut TcpStream, line: &str) -> String {
+    stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    let mut reply = vec![0; line.len() + 1];
+    stream.read_exact(&mut reply).await.unwrap();
+    String::from_utf8(reply).unwrap()
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_session_only() {
+    let world = world(10).await;
+    let mut calm = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut calm, "one").await, "one\n");
+    for _ in 0..3 {
+        let mut wild = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(say(&mut wild, "hello").await, "hello\n");
+        wild.write_all(b"panic\n").await.unwrap();
+        assert_eq!(wild.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        assert_eq!(say(&mut calm, "two").await, "two\n");
+    }
+    drop(calm);
+    assert!(world.permits.all_returned(Duration::from_secs(60)).await, "permits of panicked sessions came back");
+    world.network.stop().await;
+}
+
+#[tokio::test]
+async fn over_the_bound_a_client_hears_the_protocols_word_and_nobody_else_notices() {
+    let world = world(1).await;
+    let mut first = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut first, "one").await, "one\n");
+    let mut text = String::new();
+    TcpStream::connect(world.address).await.unwrap().read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "busy\r\n");
+    assert_eq!(say(&mut first, "two").await, "two\n");
+    drop(first);
+    assert!(world.permits.all_returned(Duration::from_secs(60)).await);
+    let mut next = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut next, "three").await, "three\n");
+    world.network.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_tells_sessions_and_accepts_no_more() {
+    let world = world(10).await;
+    let mut session = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut session, "one").await, "one\n");
+    world.network.stop().await;
+    let mut rest = String::new();
+    session.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "bye\r\n");
+    assert_eq!(world.permits.in_use(), 0);
+    assert!(TcpStream::connect(world.address).await.is_err());
+}
