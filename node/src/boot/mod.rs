@@ -182,7 +182,7 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
     let permits = Permits::default();
     let options = NetworkOptions { tls: services.tls.clone(), permits: permits.clone(), stop: services.stop.clone() };
     let web = bind_web(&services.config)?;
-    let network = Network::start(protocols::start(services), options).await?;
+    let network = Network::start(protocols::start(services).await?, options).await?;
     let listeners = listeners::table(&network, &web);
     listeners::write(&services.config.data, &listeners)
         .map_err(|error| BootError::File { path: services.config.data.join(listeners::FILE), error })?;
