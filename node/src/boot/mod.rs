@@ -14,6 +14,7 @@ use crate::context::Services;
 use crate::limits::STOP_TIMEOUT;
 use crate::metrics::Metrics;
 use crate::net::{BoundListener, Network, NetworkError, NetworkOptions, Permits};
+use crate::queue::Queue;
 use crate::services::directory::{Directory, DirectorySource};
 use crate::services::passwords::Passwords;
 use crate::tls::{self, CertificateFiles, Tls, TlsError};
@@ -173,6 +174,7 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
 
 struct Running {
     network: Network,
+    queue: Queue,
     listeners: Vec<admin::ListenerItem>,
     /// Serves to the very end, so that `status` and `/healthz` answer while sessions say goodbye.
     last: CancellationToken,
@@ -182,7 +184,9 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
     let permits = Permits::default();
     let options = NetworkOptions { tls: services.tls.clone(), permits: permits.clone(), stop: services.stop.clone() };
     let web = bind_web(&services.config)?;
-    let network = Network::start(protocols::start(services).await?, options).await?;
+    let (specs, delivery) = protocols::start(services).await?;
+    let network = Network::start(specs, options).await?;
+    let queue = protocols::start_queue(services, delivery, network.bound()).await?;
     let listeners = listeners::table(&network, &web);
     listeners::write(&services.config.data, &listeners)
         .map_err(|error| BootError::File { path: services.config.data.join(listeners::FILE), error })?;
@@ -196,7 +200,7 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
         tokio::spawn(web::serve(listener.socket, health.clone(), last.clone().cancelled_owned()));
     }
     start_background(services, files);
-    Ok(Running { network, listeners, last })
+    Ok(Running { network, queue, listeners, last })
 }
 
 fn bind_web(config: &Config) -> Result<Vec<BoundListener>, NetworkError> {
@@ -229,7 +233,7 @@ fn start_background(services: &Services, files: &CertificateFiles) {
 
 /// Sessions are told and awaited, background work ends, groups drain, the store is synced and closed.
 async fn stop(running: Running, services: Services, store: Store) -> Result<(), BootError> {
-    running.network.stop().await;
+    tokio::join!(running.network.stop(), running.queue.stop());
     services.tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, services.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = services.tasks.len(), "background work did not end in time and is cut");
