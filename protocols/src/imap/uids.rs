@@ -121,6 +121,28 @@ impl FromIterator<Uid> for UidRanges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn members(set: &UidRanges) -> BTreeSet<Uid> {
+        set.iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_are_sets(
+            left in prop::collection::vec((1u32..60, 1u32..60), 0..6),
+            right in prop::collection::vec((1u32..60, 1u32..60), 0..6),
+            holes in prop::collection::btree_set(1u32..60, 0..30),
+        ) {
+            let (a, b) = (UidRanges::from_ranges(left), UidRanges::from_ranges(right));
+            prop_assert!(a.ranges().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+            prop_assert_eq!(a.count(), members(&a).len() as u64);
+            prop_assert_eq!(members(&a.intersection(&b)), members(&a).intersection(&members(&b)).copied().collect());
+            prop_assert_eq!(members(&a.without(holes.iter().copied())), members(&a).difference(&holes).copied().collect());
+            prop_assert_eq!((1..60).filter(|uid| a.contains(*uid)).collect::<BTreeSet<_>>(), members(&a));
+        }
+    }
 
     #[test]
     fn touching_ranges_become_one() {

@@ -80,6 +80,27 @@ fn step(symbol: u8, name: &[u8], reachable: &[bool], next: &mut [bool]) -> bool 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, slow.
+    fn slow(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|at| slow(rest, &name[at..])),
+            Some((b'%', rest)) => {
+                let level = name.iter().position(|byte| *byte == b'/').unwrap_or(name.len());
+                (0..=level).any(|at| slow(rest, &name[at..]))
+            }
+            Some((symbol, rest)) => name.split_first().is_some_and(|(first, tail)| first == symbol && slow(rest, tail)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_definition_is_kept(pattern in "[ab/%*]{0,8}", name in "[ab/]{0,8}") {
+            prop_assert_eq!(Pattern::new("", &pattern).matches(&name), slow(pattern.as_bytes(), name.as_bytes()));
+        }
+    }
 
     #[test]
     fn wildcards() {
