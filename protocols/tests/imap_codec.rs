@@ -323,3 +323,61 @@ fn they_understand_our_answers() {
         }
     }
 }
+
+/// Without NUL, which a literal may not carry in the grammar and which is sent all the same.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "From: ",
+        "To: ",
+        "Subject: ",
+        "Date: ",
+        "Content-Type: multipart/mixed; boundary=q\r\n",
+        "Content-Type: message/rfc822\r\n",
+        "Content-Type: text/plain; charset=\"x\"; name*0=a; name*1=b\r\n",
+        "Content-Disposition: attachment; filename=\"a \\\" b\"\r\n",
+        "Content-Transfer-Encoding: base64\r\n",
+        "Content-Language: de, en\r\n",
+        "\"q\\\"\" <a@b>, g: c@d; ",
+        "=?utf-8?q?=C3?=",
+        "\r\n",
+        "\r\n\r\n",
+        "\r\n--q\r\n",
+        "\r\n--q--\r\n",
+        "aGVsbG8=",
+        "\u{fc}\u{4e2d}",
+        " text ",
+        "\n",
+        "\\ \" { } ( )",
+    ]);
+    let piece = prop_oneof![9 => piece.prop_map(|text| text.as_bytes().to_vec()), 1 => prop::collection::vec(1u8.., 1..8)];
+    prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn they_understand_what_we_say_of_any_message(message in message()) {
+        let mut account = Account::new();
+        account.deliver("INBOX", plain(&message));
+        let mut connection = Connection::new(config(), Rc::new(RefCell::new(account)));
+        connection.feed(b"a LOGIN ann secret\r\na SELECT INBOX\r\n");
+        connection.take_sent();
+        connection.feed(
+            b"a FETCH 1 (FULL ENVELOPE BODYSTRUCTURE)\r\na FETCH 1 (ENVELOPE BODYSTRUCTURE BODY RFC822.SIZE BODY[] \
+              BODY[HEADER] BODY[TEXT] BODY[1] BODY[1.1] BODY[1.MIME] BODY[2.HEADER] BODY[HEADER.FIELDS (From X)] \
+              BODY[]<3.7> BINARY[1] BINARY.SIZE[1])\r\n",
+        );
+        let sent = connection.take_sent();
+        let mut rest: &[u8] = &sent;
+        let mut responses = 0;
+        while !rest.is_empty() {
+            match ResponseCodec::default().decode(rest) {
+                Ok((next, _)) => rest = next,
+                Err(error) => prop_assert!(false, "{:?} at {}", error, String::from_utf8_lossy(rest)),
+            }
+            responses += 1;
+        }
+        prop_assert!(responses >= 2);
+    }
+}
