@@ -166,6 +166,7 @@ fn an_idle_session_keeps_nothing_but_its_snapshot() {
 #[ignore = "prints timings"]
 fn timings() {
     let mut driver = Driver::selected();
+    println!("session: {} bytes, message state: {} bytes", size_of::<Session>(), size_of::<MessageState>());
     for command in [
         "a NOOP",
         "a FETCH 1:* FLAGS",
