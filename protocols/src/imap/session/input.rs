@@ -48,6 +48,7 @@ impl Session {
     }
 
     fn run_command(&mut self, line: &[u8]) {
+        self.commands += 1;
         let (tag, parsed) = match split_tag(line) {
             Ok((tag, mut cursor)) => (tag.to_owned(), parse_command(&mut cursor, self.core.utf8())),
             Err(error) => (String::from("*"), Err(error)),

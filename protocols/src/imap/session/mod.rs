@@ -25,6 +25,7 @@ pub struct Session {
     work: Option<Work>,
     queue: VecDeque<Output>,
     goodbye: Option<&'static str>,
+    commands: u64,
 }
 
 /// What the next input means.
@@ -63,7 +64,15 @@ impl Session {
         let mut core = Core::new(config);
         let greeting = format!("OK [CAPABILITY {}] {} ready.", capability::capabilities(&core), core.config.hostname);
         core.line(&greeting);
-        Self { core, framer: Framer::default(), phase: Phase::Line, work: None, queue: VecDeque::new(), goodbye: None }
+        Self {
+            core,
+            framer: Framer::default(),
+            phase: Phase::Line,
+            work: None,
+            queue: VecDeque::new(),
+            goodbye: None,
+            commands: 0,
+        }
     }
 
     /// Takes what can be used now from the front of `input` and leaves the rest. Does nothing while an output or an
@@ -179,6 +188,11 @@ impl Session {
     /// Whether the client has logged in: the driver's idle timeout depends on it (RFC 9051 section 5.4).
     pub fn is_authenticated(&self) -> bool {
         self.core.authenticated
+    }
+
+    /// How many commands were read, APPEND aside.
+    pub fn commands(&self) -> u64 {
+        self.commands
     }
 
     /// Memory held in buffers, bytes; the snapshot aside.
