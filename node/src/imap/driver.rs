@@ -106,7 +106,8 @@ impl Driver {
     async fn over(mut self) -> SessionSummary {
         self.transport.close().await;
         let connection = self.transport.connection();
-        SessionSummary { tls: connection.tls(), traffic: connection.traffic(), ..self.summary }
+        let commands = self.machine.commands() + self.summary.messages;
+        SessionSummary { tls: connection.tls(), traffic: connection.traffic(), commands, ..self.summary }
     }
 
     /// Does everything the machine wants with what has arrived, and sends the answers.
@@ -252,4 +253,3 @@ fn broken(error: &io::Error) -> SessionEnd {
         _ => SessionEnd::Broken(error.to_string()),
     }
 }
-

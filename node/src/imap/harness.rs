@@ -177,7 +177,8 @@ impl Client {
 
     /// Appends one message with a non-synchronising literal.
     pub async fn append(&mut self, mailbox: &str, flags: &str, message: &str) -> String {
-        let (_, result) = self.command(&format!("APPEND {mailbox} ({flags}) {{{}+}}\r\n{message}", message.len())).await;
+        let (_, result) =
+            self.command(&format!("APPEND {mailbox} ({flags}) {{{}+}}\r\n{message}", message.len())).await;
         assert!(result.starts_with("OK [APPENDUID "), "{result}");
         result
     }

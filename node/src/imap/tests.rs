@@ -1,6 +1,7 @@
 //! Sessions over real sockets on a real store.
 
 use super::harness::{Client, Node};
+use tokio::io::AsyncBufReadExt;
 
 fn message(subject: &str, body: &str) -> String {
     format!("From: Bob <bob@example.net>\r\nTo: ann@example.org\r\nSubject: {subject}\r\n\r\n{body}\r\n")
@@ -124,6 +125,40 @@ async fn sessions_carry_on_when_their_mailbox_actor_crashes() {
         client.append("INBOX", "", &message("after", "crash")).await;
     }
     assert!(has(&client.ok("STATUS INBOX (MESSAGES)").await, "MESSAGES 6"));
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compressed_session_works_both_ways() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    client.ok("COMPRESS DEFLATE").await;
+    let (mut packer, mut text) = (super::deflate::Deflate::new(Vec::new()), bytes::BytesMut::new());
+    let packed = packer.pack(b"c1 FETCH 1:* (ENVELOPE)\r\nc2 NOOP\r\n").unwrap();
+    client.send(&packed).await;
+    while !text.ends_with(b"c2 OK NOOP completed\r\n") {
+        packer.take(client.stream.fill_buf().await.unwrap());
+        let taken = client.stream.buffer().len();
+        client.stream.consume(taken);
+        while packer.unpack(&mut text, 4096).unwrap() > 0 {}
+    }
+    assert_eq!(text.windows(8).filter(|part| part == b"ENVELOPE").count(), 3);
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_messages_are_appended_together_or_not_at_all() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    let (small, large) = (message("a", "b"), message("c", &"0123456789\r\n".repeat(100_000)));
+    let both = format!("APPEND INBOX {{{}+}}\r\n{small} (\\Seen) {{{}+}}\r\n{large}", small.len(), large.len());
+    let (_, result) = client.command(&both).await;
+    assert!(result.starts_with("OK [APPENDUID ") && result.contains(" 4:5]"), "{result}");
+    assert!(has(&client.ok("FETCH 5 (FLAGS RFC822.SIZE)").await, &format!("RFC822.SIZE {}", large.len())));
+    let broken = format!("APPEND INBOX {{{}+}}\r\n{small} nonsense", small.len());
+    let (_, result) = client.command(&broken).await;
+    assert!(result.starts_with("BAD"), "{result}");
+    assert!(has(&client.ok("STATUS INBOX (MESSAGES)").await, "MESSAGES 5"));
     node.shut_down().await;
 }
 

@@ -1,12 +1,10 @@
 //! Between the words of the IMAP contract (`protocols::imap::store`) and those of the replicated rules (`model`).
 //! Pure; nothing is looked up here.
 
-use model::mailbox::row::{self, FolderRow};
 use model::mailbox::StoreMode;
+use model::mailbox::row::{self, FolderRow};
 use model::{Refusal, UidSet};
-use protocols::imap::store::{
-    Flags, MailboxStatus, MessageState, SpecialUse, StoreAction, StoreError, UidRanges,
-};
+use protocols::imap::store::{Flags, MailboxStatus, MessageState, SpecialUse, StoreAction, StoreError, UidRanges};
 
 /// A message's state as sessions know it.
 pub fn state(state: row::MessageState) -> MessageState {

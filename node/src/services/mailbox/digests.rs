@@ -33,7 +33,7 @@ pub fn encode(digest: &Digest) -> Vec<u8> {
     let summary = DigestSummary {
         version: digest.version,
         size: digest.size,
-        sent_date: digest.sent_date.clone(),
+        sent_date: digest.sent_date,
         envelope: digest.envelope.clone(),
     };
     let summary = codec::encode(&summary);

@@ -1,7 +1,7 @@
 //! FETCH: renders a plan on a blocking thread, with the machine's own pure function, into bounded pieces.
 
 use super::digests::Part;
-use super::lookup::{Found, Lookup};
+use super::lookup::{Found, Lookup, Wanted};
 use super::pieces::{MessageSink, PieceSender, pieces};
 use super::{Mailboxes, Owner, broken};
 use crate::limits::LOOKUP_MESSAGES;
@@ -17,6 +17,13 @@ use tokio::task::JoinHandle;
 pub struct FetchRun {
     pieces: mpsc::Receiver<Vec<u8>>,
     rendering: JoinHandle<(Result<Fetched, Failure>, Vec<u8>)>,
+}
+
+/// What became of one message.
+enum Rendered {
+    Whole,
+    Missing,
+    UnknownEncoding,
 }
 
 /// Why a plan was not rendered to its end.
@@ -64,16 +71,20 @@ impl FetchRun {
 
 fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Result<Fetched, Failure> {
     let mut fetched = Fetched::default();
-    let part = part_needed(plan.items.needs);
+    let wanted = wanted(plan.items.needs);
     for batch in plan.messages.chunks(LOOKUP_MESSAGES) {
         let uids = batch.iter().map(|target| target.state.uid);
-        let found = lookup.find(uids, part).map_err(|error| Failure::Store(broken(&error)))?;
+        let found = lookup.find(uids, wanted).map_err(|error| Failure::Store(broken(&error)))?;
         let mut found = found.iter().peekable();
         for target in batch {
             while found.next_if(|message| message.uid < target.state.uid).is_some() {}
             match found.next_if(|message| message.uid == target.state.uid) {
-                Some(message) => render_one((lookup, plan), target, message, part, sender, &mut fetched)?,
                 None => fetched.missing = true,
+                Some(message) => match render_one((lookup, plan), target, message, wanted.digest, sender)? {
+                    Rendered::Whole => {}
+                    Rendered::Missing => fetched.missing = true,
+                    Rendered::UnknownEncoding => fetched.unknown_encoding = true,
+                },
             }
         }
     }
@@ -86,29 +97,29 @@ fn render_one(
     found: &Found,
     part: Option<Part>,
     sender: &mut PieceSender,
-    fetched: &mut Fetched,
-) -> Result<(), Failure> {
+) -> Result<Rendered, Failure> {
     let body = lookup.source(found);
     let digest = match part.map(|part| lookup.digest(found, &body, part)).transpose() {
         Ok(digest) if !plan.items.needs.body || body.is_there() => digest,
         // Expunged since the rows were read, and its body with it.
-        Ok(_) => return Ok(fetched.missing = true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(fetched.missing = true),
+        Ok(_) => return Ok(Rendered::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rendered::Missing),
         Err(error) => return Err(Failure::Store(broken(&error))),
     };
     let mut sink = MessageSink { pieces: sender, body: &body };
     match fetch::render(&plan.items, target, &found.facts(digest.as_ref()), &mut &body, &mut sink) {
-        Ok(()) => Ok(()),
-        Err(RenderError::UnknownEncoding) => Ok(fetched.unknown_encoding = true),
+        Ok(()) => Ok(Rendered::Whole),
+        Err(RenderError::UnknownEncoding) => Ok(Rendered::UnknownEncoding),
         Err(RenderError::Io(error)) => Err(Failure::Torn(error)),
         Err(error @ RenderError::MissingFact) => Err(Failure::Torn(io::Error::other(error))),
     }
 }
 
-fn part_needed(needs: FetchNeeds) -> Option<Part> {
-    match needs {
+fn wanted(needs: FetchNeeds) -> Wanted {
+    let digest = match needs {
         FetchNeeds { structure: true, .. } => Some(Part::Whole),
         FetchNeeds { envelope: true, .. } => Some(Part::Summary),
         _ => None,
-    }
+    };
+    Wanted { ids: needs.record, digest }
 }

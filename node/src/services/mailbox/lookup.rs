@@ -7,7 +7,7 @@ use crate::limits::LOOKUP_MESSAGES;
 use cluster::{Bodies, ReadView};
 use model::mailbox::row::MessageRow;
 use model::mailbox::view;
-use model::{AccountId, FolderId, ReadError, Uid, UidSet};
+use model::{AccountId, BodyHash, FolderId, ReadError, Uid, UidSet};
 use protocols::imap::fetch::MessageFacts;
 use protocols::mime::Digest;
 use std::cell::RefCell;
@@ -43,24 +43,32 @@ pub struct Found {
     pub row: MessageRow,
     /// Its record in the cache, when there is one.
     record: Option<Vec<u8>>,
-    /// Object identifier of its content (RFC 8474): equal bodies have equal ones.
     email_id: String,
 }
 
+/// What is to be known of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Their object identifiers, which take time to write out.
+    pub ids: bool,
+    /// Their digests.
+    pub digest: Option<Part>,
+}
+
 impl Lookup {
-    /// Finds those of `uids` that exist, by UID ascending. `digest` says whether their records are wanted too.
+    /// Finds those of `uids` that exist, by UID ascending.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub fn find(&self, uids: impl IntoIterator<Item = Uid>, digest: Option<Part>) -> Result<Vec<Found>, ReadError> {
+    pub fn find(&self, uids: impl IntoIterator<Item = Uid>, wanted: Wanted) -> Result<Vec<Found>, ReadError> {
         let uids: UidSet = uids.into_iter().collect();
-        let mut found = Vec::new();
+        let mut found = Vec::with_capacity(LOOKUP_MESSAGES);
         view::messages_of(&self.view, self.account, self.folder, &uids, &mut |uid, row| {
-            let email_id = format!("M{}", row.hash.to_hex().get(..40).unwrap_or_default());
+            let email_id = if wanted.ids { email_id(&row.hash) } else { String::new() };
             found.push(Found { uid, row, record: None, email_id });
             Ok(())
         })?;
-        if digest.is_some() {
+        if wanted.digest.is_some() {
             self.add_records(&mut found)?;
         }
         Ok(found)
@@ -137,4 +145,9 @@ impl Found {
             structure: digest.map(|digest| &digest.structure),
         }
     }
+}
+
+/// The object identifier of a content (RFC 8474 section 4): equal bodies have equal ones.
+fn email_id(hash: &BodyHash) -> String {
+    format!("M{}", hash.to_hex().get(..40).unwrap_or_default())
 }

@@ -106,6 +106,20 @@ impl Mailboxes {
         on_blocking_thread(move || look(&view).map_err(|error| broken(&error))).await
     }
 
+    /// As [`Self::read`] for one or two rows, on this thread: they are in memory but for a first touch, and a hop to
+    /// another thread costs more than the read.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    async fn look_up<T>(
+        &self,
+        shard: GroupId,
+        look: impl FnOnce(&dyn Read) -> Result<T, ReadError>,
+    ) -> Result<T, StoreError> {
+        let view = self.view(shard).await?;
+        look(&view).map_err(|error| broken(&error))
+    }
+
     async fn view(&self, shard: GroupId) -> Result<ReadView, StoreError> {
         self.proposer.cluster.read(shard).await.map_err(|error| match error {
             cluster::ReadError::Broken(error) => broken(&error),

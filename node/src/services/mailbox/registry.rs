@@ -4,7 +4,9 @@ use super::actor::{Arguments, MailboxActor, Message};
 use super::proposals::{Owner, Proposer};
 use model::AccountId;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SpawnErr, SupervisionEvent};
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SpawnErr, SupervisionEvent,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,8 +46,7 @@ impl Registry {
         }
         let supervisor = self.supervisor.lock().clone()?;
         let arguments = Arguments { owner: owner.clone(), proposer: proposer.clone(), registry: self.clone() };
-        let (actor, _started) =
-            ActorRuntime::spawn_linked_instant(None, MailboxActor, arguments, supervisor).ok()?;
+        let (actor, _started) = ActorRuntime::spawn_linked_instant(None, MailboxActor, arguments, supervisor).ok()?;
         if let Some(dead) = running.by_account.insert(owner.account, actor.clone()) {
             running.accounts.remove(&dead.get_id());
         }

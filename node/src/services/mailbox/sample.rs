@@ -45,7 +45,8 @@ impl Sample {
         let folder = super::views::folder_id(&self.rows, self.account, folder).unwrap().unwrap();
         for body in bodies {
             let inline = Bytes::copy_from_slice(body.as_bytes());
-            let body = BodyRef { hash: BodyHash([body.len() as u8; 32]), size: body.len() as u64, inline: Some(inline) };
+            let body =
+                BodyRef { hash: BodyHash([body.len() as u8; 32]), size: body.len() as u64, inline: Some(inline) };
             let message = NewMessage { body, flags: 0, keywords: Vec::new(), internal_date: None, internal_zone: 0 };
             self.apply(MailboxCommand::Append { account: self.account, folder, messages: vec![message] });
         }

@@ -1,7 +1,7 @@
 //! SEARCH: tests a batch of candidates on a blocking thread, with the machine's own pure function.
 
 use super::digests::Part;
-use super::lookup::{Found, Lookup};
+use super::lookup::{Found, Lookup, Wanted};
 use super::{Mailboxes, Owner, broken, on_blocking_thread};
 use crate::limits::LOOKUP_MESSAGES;
 use model::{FolderId, Uid};
@@ -19,14 +19,14 @@ pub async fn run(mailboxes: &Mailboxes, owner: &Owner, plan: Arc<SearchPlan>) ->
 
 fn matching(lookup: &Lookup, plan: &SearchPlan, now: i64) -> Result<Vec<Uid>, StoreError> {
     let mut matched = Vec::new();
-    let part = part_needed(plan.program.needs);
+    let wanted = wanted(plan.program.needs);
     for batch in plan.candidates.chunks(LOOKUP_MESSAGES) {
-        let found = lookup.find(batch.iter().map(|state| state.uid), part).map_err(|error| broken(&error))?;
+        let found = lookup.find(batch.iter().map(|state| state.uid), wanted).map_err(|error| broken(&error))?;
         let mut found = found.iter().peekable();
         for state in batch {
             while found.next_if(|message| message.uid < state.uid).is_some() {}
             if let Some(message) = found.next_if(|message| message.uid == state.uid)
-                && matches_one((lookup, plan), state, message, part, now)?
+                && matches_one((lookup, plan), state, message, wanted.digest, now)?
             {
                 matched.push(state.uid);
             }
@@ -43,9 +43,10 @@ fn matches_one(
     now: i64,
 ) -> Result<bool, StoreError> {
     let body = lookup.source(found);
-    let matched = part.map(|part| lookup.digest(found, &body, part)).transpose().and_then(|digest| {
-        search::matches(&plan.program, state, &found.facts(digest.as_ref()), now, &mut &body)
-    });
+    let matched = part
+        .map(|part| lookup.digest(found, &body, part))
+        .transpose()
+        .and_then(|digest| search::matches(&plan.program, state, &found.facts(digest.as_ref()), now, &mut &body));
     match matched {
         // Expunged since the rows were read, and its body with it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -53,10 +54,11 @@ fn matches_one(
     }
 }
 
-fn part_needed(needs: SearchNeeds) -> Option<Part> {
-    match needs {
+fn wanted(needs: SearchNeeds) -> Wanted {
+    let digest = match needs {
         SearchNeeds { structure: true, .. } => Some(Part::Whole),
         SearchNeeds { envelope: true, .. } => Some(Part::Summary),
         _ => None,
-    }
+    };
+    Wanted { ids: needs.record, digest }
 }

@@ -109,8 +109,8 @@ impl MailboxSession {
             _ => StoreError::NotPermitted,
         })?;
         let owner = Owner { account: account.id, shard: account.shard, address: account.address };
-        let known = move |from: &dyn Read| row::account(from, account.id);
-        if self.mailboxes.read(owner.shard, known).await?.is_none() {
+        let known = |from: &dyn Read| row::account(from, account.id);
+        if self.mailboxes.look_up(owner.shard, known).await?.is_none() {
             self.mailboxes.proposer.create_account(&owner).await?;
         }
         self.owner = Some(Arc::new(owner));
@@ -129,6 +129,12 @@ impl MailboxSession {
         self.mailboxes.read(owner.shard, move |from| look(from, owner.account)).await
     }
 
+    async fn folder(&self, name: &str) -> Result<FolderId, StoreError> {
+        let owner = self.owner()?;
+        let folder = self.mailboxes.look_up(owner.shard, |from| views::folder_id(from, owner.account, name)).await?;
+        folder.ok_or(StoreError::NonExistent)
+    }
+
     async fn change(&self, command: impl FnOnce(AccountId) -> MailboxCommand) -> Result<model::Reply, StoreError> {
         let owner = self.owner()?;
         self.mailboxes.change(&owner, command(owner.account)).await
@@ -141,9 +147,7 @@ impl MailboxSession {
     async fn select(&mut self, name: String, since: Option<(u32, u64)>) -> Answer {
         self.selected = None;
         let owner = self.owner()?;
-        let named = name.clone();
-        let folder = self.read(move |from, account| views::folder_id(from, account, &named)).await?;
-        let folder = folder.ok_or(StoreError::NonExistent)?;
+        let folder = self.folder(&name).await?;
         // Listening begins before the snapshot is taken, so that nothing falls between them.
         let listener = self.mailboxes.listen(owner.account, folder);
         let snapshot = self.read(move |from, account| views::select(from, account, &name, since)).await?;
@@ -189,11 +193,9 @@ impl MailboxSession {
     }
 
     async fn copy(&self, source: FolderId, uids: &UidRanges, to: String, remove: bool) -> Answer {
-        let destination = self.read(move |from, account| views::folder_id(from, account, &to)).await?;
-        let destination = destination.ok_or(StoreError::NonExistent)?;
+        let destination = self.folder(&to).await?;
         let uids = convert::uid_set(uids);
-        let copied =
-            self.change(|account| MailboxCommand::Copy { account, source, destination, uids, remove }).await?;
+        let copied = self.change(|account| MailboxCommand::Copy { account, source, destination, uids, remove }).await?;
         match copied {
             model::Reply::Copied { uidvalidity, from, to, .. } => {
                 Ok(Reply::Copied(Copied { uidvalidity, pairs: from.iter().zip(to.iter()).collect() }))
@@ -250,8 +252,7 @@ impl MailboxSession {
         if size_bytes > MESSAGE_BYTES_MAX {
             return Err(StoreError::TooBig);
         }
-        let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
-        folder.ok_or(StoreError::NonExistent)?;
+        self.folder(&mailbox).await?;
         let bodies = || Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies()));
         self.appends.get_or_insert_with(bodies).start(flags, internal_date, size_bytes);
         Ok(Reply::Done)
@@ -279,8 +280,7 @@ impl MailboxSession {
     async fn append_commit(&mut self, mailbox: String) -> Answer {
         let mut appends = self.appends.take().ok_or(StoreError::Internal)?;
         let messages = appends.take()?;
-        let folder = self.read(move |from, account| views::folder_id(from, account, &mailbox)).await?;
-        let folder = folder.ok_or(StoreError::NonExistent)?;
+        let folder = self.folder(&mailbox).await?;
         let appended = self.change(|account| MailboxCommand::Append { account, folder, messages }).await?;
         match appended {
             model::Reply::Appended { uidvalidity, uids, .. } => {

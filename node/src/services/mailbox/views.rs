@@ -5,9 +5,7 @@ use super::convert;
 use model::mailbox::row::{self, FolderRow};
 use model::mailbox::view;
 use model::{AccountId, FolderId, Read, ReadError, UidSet};
-use protocols::imap::store::{
-    Changes, MailboxInfo, MailboxStatus, MessageState, ModSeq, Selected, Stored, UidRanges,
-};
+use protocols::imap::store::{Changes, MailboxInfo, MailboxStatus, MessageState, ModSeq, Selected, Stored, UidRanges};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
