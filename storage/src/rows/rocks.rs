@@ -122,9 +122,13 @@ impl Rows for RocksRows {
                 Change::DeleteRange(column, range) => write.delete_range_cf(self.column(column)?, range.start, range.end),
             }
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(sync == Sync::Yes);
-        let result = self.db.write_opt(write, &options).map_err(broken);
+        // Not a synced write: that would hold up every other writer while the disk works. Syncing behind the write lets
+        // apply threads write on, and what they add meanwhile shares the next sync.
+        let written = self.db.write_opt(write, &WriteOptions::default());
+        let result = match sync {
+            Sync::Yes => written.and_then(|()| self.db.flush_wal(true)).map_err(broken),
+            Sync::No => written.map_err(broken),
+        };
         if let (Err(error), Sync::Yes) = (&result, sync) {
             // As with files: what the kernel dropped after a failed sync cannot be had back by trying again.
             tracing::error!(%error, "the log cannot be synced; stopping so that nothing unsaved is acknowledged");
