@@ -19,8 +19,8 @@ const ACCOUNTS: u64 = 64;
 async fn main() {
     let argument = |at: usize, default: u64| std::env::args().nth(at).map_or(default, |text| text.parse().unwrap());
     let (messages, proposers, body_bytes) = (argument(1, 20_000), argument(2, 50), argument(3, 4096));
-    let data = std::env::args().nth(4).map_or_else(|| std::env::temp_dir().join("proposebench"), PathBuf::from);
-    let _ = std::fs::remove_dir_all(&data);
+    let name = format!("proposebench-{}", std::process::id());
+    let data = std::env::args().nth(4).map_or_else(std::env::temp_dir, PathBuf::from).join(name);
     let store = Store::open(Options {
         data: data.clone(),
         decode: Arc::new(cluster::decode_record),
@@ -42,6 +42,7 @@ async fn main() {
     let started = Instant::now();
     node.shutdown().await;
     println!("stopped in {:?}", started.elapsed());
+    println!("left behind: {}", data.display());
 }
 
 fn shard(account: u64) -> GroupId {
