@@ -141,3 +141,39 @@ async fn tell_progress(progress: &Progress, replay: &Replay, of: u64) -> std::co
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::raft::waiting_entries;
+    use crate::testing;
+    use parking_lot::Mutex;
+
+    const WAITING: u64 = 3_000;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_log_that_was_not_applied_is_replayed_with_progress() {
+        let directory = tempfile::tempdir().unwrap();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let start = async || {
+            let (store, heard) = (testing::open_store(directory.path()), heard.clone());
+            let progress: Progress = Arc::new(move |done, of| heard.lock().push((done, of)));
+            let clock = Arc::new(SystemClock);
+            Cluster::start(StartOptions { store, node_name: "one".into(), clock, progress }).await.unwrap()
+        };
+        let node = start().await;
+        node.shutdown().await;
+        waiting_entries(&node.store().log(GroupId::DIRECTORY).unwrap(), WAITING).await;
+        node.store().close().unwrap();
+        drop(node);
+        assert_eq!(*heard.lock(), [], "nothing is told when nothing waits");
+        let node = start().await;
+        let heard = std::mem::take(&mut *heard.lock());
+        assert!(heard.first().is_some_and(|(_, of)| *of == WAITING), "{heard:?}");
+        assert!(heard.is_sorted() && heard.iter().all(|(done, of)| done <= of));
+        let rows = node.read_stale(GroupId::DIRECTORY).unwrap();
+        let last = format!("n{}", WAITING - 1);
+        assert!(model::directory::view::setting(&rows, &last).unwrap().is_some());
+    }
+}

@@ -215,3 +215,89 @@ impl RaftLogStorage<TypeConfig> for Log {
         completed(|done| self.shared.log.purge(upto.index, codec::encode(&upto), done)).await
     }
 }
+
+/// Appends entries that nothing has applied, as a crash leaves them.
+#[cfg(test)]
+pub async fn waiting_entries(log: &GroupLog, count: u64) {
+    use openraft::entry::RaftEntry;
+    let (last, record) = log.bounds().unwrap().last.unwrap();
+    let leader = codec::decode_log_id(&record).unwrap().leader_id;
+    let records = (0..count).map(|number| {
+        let index = last + 1 + number;
+        let command = model::directory::DirectoryCommand::SetSetting { name: format!("n{number}"), value: Some("v".into()) };
+        let operation = model::OperationId::new(index, [0; 10]);
+        let entry = model::Entry { operation, proposed_at: 1, command: model::Command::Directory(command) };
+        let entry = LogEntry::new_normal(LogId::new(leader, index), crate::raft::types::Proposal::new(entry));
+        LogRecord { index, bytes: codec::encode_entry(&entry), bodies: Vec::new() }
+    });
+    completed(|done| log.append(records.collect(), done)).await.unwrap();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::Proposal;
+    use crate::testing;
+    use futures::TryStreamExt;
+    use model::directory::DirectoryCommand;
+    use model::{Command, Entry, GroupId, OperationId};
+    use openraft::entry::RaftEntry;
+    use openraft::storage::RaftLogStorageExt;
+    use openraft::vote::RaftLeaderId;
+    use tokio::sync::Notify;
+
+    const ENTRY_BYTES: usize = 300_000;
+    const COUNT: u64 = 10;
+
+    fn entry(index: u64) -> LogEntry {
+        let command = DirectoryCommand::SetSetting { name: "n".into(), value: Some("x".repeat(ENTRY_BYTES)) };
+        let operation = OperationId::new(index, [0; 10]);
+        let proposal = Proposal::new(Entry { operation, proposed_at: 1, command: Command::Directory(command) });
+        let leader = openraft::alias::LeaderIdOf::<TypeConfig>::new(1, 1);
+        LogEntry::new_normal(LogId::new(leader, index), proposal)
+    }
+
+    async fn open(store: &storage::Store) -> Log {
+        let bell = Arc::new(Bell::new(Arc::new(Notify::new())));
+        Log::open(store.log(GroupId(1)).unwrap(), bell).await.unwrap()
+    }
+
+    /// Ten entries, of which the tail in memory holds only the last.
+    async fn filled(store: &storage::Store) -> Log {
+        let mut log = open(store).await;
+        log.blocking_append((0..COUNT).map(entry)).await.unwrap();
+        log
+    }
+
+    #[tokio::test]
+    async fn a_bounded_read_gives_some_and_a_full_read_gives_all_from_disk_and_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::open_store(directory.path());
+        let mut log = filled(&store).await;
+        let all: Vec<LogEntry> = (0..COUNT).map(entry).collect();
+        let some = log.limited_get_log_entries(0, COUNT).await.unwrap();
+        assert!(!some.is_empty() && some.len() * ENTRY_BYTES <= READ_BYTES_MAX);
+        assert_eq!(some[..], all[..some.len()]);
+        assert_eq!(log.limited_get_log_entries(COUNT - 1, COUNT).await.unwrap(), all[all.len() - 1..]);
+        assert_eq!(log.try_get_log_entries(..).await.unwrap(), all);
+        let streamed: Vec<LogEntry> = log.entries_stream(2..).await.try_collect().await.unwrap();
+        assert_eq!(streamed, all[2..]);
+    }
+
+    #[tokio::test]
+    async fn votes_purges_and_truncations_survive_a_reopen() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = testing::open_store(directory.path());
+        let mut log = filled(&store).await;
+        log.save_vote(&Vote::new(7, 1)).await.unwrap();
+        log.truncate_after(Some(entry(5).log_id)).await.unwrap();
+        log.blocking_append([entry(6)]).await.unwrap();
+        store.close().unwrap();
+        drop((log, store));
+        let store = testing::open_store(directory.path());
+        let mut log = open(&store).await;
+        assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(7, 1)));
+        assert_eq!(log.last(), Some(entry(6).log_id));
+        assert_eq!(log.try_get_log_entries(5..).await.unwrap(), [entry(5), entry(6)]);
+    }
+}

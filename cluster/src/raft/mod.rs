@@ -6,6 +6,8 @@ mod completion;
 mod log;
 mod machine;
 mod network;
+#[cfg(test)]
+mod quorum;
 mod replica;
 pub mod size;
 mod snapshot;
@@ -16,5 +18,7 @@ mod tail;
 mod transfer;
 mod types;
 
+#[cfg(test)]
+pub use log::waiting_entries;
 pub use replica::{Parts, Replay, Replica, Shared};
 pub use types::Proposal;

@@ -112,3 +112,29 @@ impl RaftNetworkV2<TypeConfig> for Link {
         Err(self.unreachable().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+    use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_unknown_peer_is_unreachable_whatever_it_is_asked() {
+        let mut link = Network::new(GroupId(1)).new_client(2, &Member::default()).await;
+        let option = || RPCOption::new(Duration::from_secs(1));
+        let vote = Vote::new(1, 1);
+        let append = || AppendEntriesRequest { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None };
+        assert!(matches!(link.append_entries(append(), option()).await, Err(RPCError::Unreachable(_))));
+        assert!(matches!(link.vote(VoteRequest::new(vote, None), option()).await, Err(RPCError::Unreachable(_))));
+        assert!(matches!(link.pre_vote(VoteRequest::new(vote, None), option()).await, Err(RPCError::Unreachable(_))));
+        let transfer = TransferLeaderRequest::new(vote, 2, None);
+        assert!(matches!(link.transfer_leader(transfer, option()).await, Err(RPCError::Unreachable(_))));
+        let snapshot = openraft::storage::Snapshot { meta: Default::default(), snapshot: SnapshotData::Nothing };
+        let sent = link.full_snapshot(vote, snapshot, std::future::pending(), option()).await;
+        assert!(matches!(sent, Err(StreamingError::Unreachable(_))));
+        let requests = stream::iter([append()]);
+        assert!(matches!(link.stream_append(requests, option()).await, Err(RPCError::Unreachable(_))));
+    }
+}
