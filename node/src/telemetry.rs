@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// Lines that may wait to be written.
 const LINES_WAITING_MAX: usize = 16 * 1024;
 /// Said by default; `MAILNODE_LOG` changes it in the notation of tracing's `EnvFilter`.
-const DEFAULT_FILTER: &str = "info,openraft=error";
+const DEFAULT_FILTER: &str = "info,openraft=error,ractor=warn";
 
 /// Writes what is left when dropped.
 pub struct Telemetry {

@@ -104,6 +104,14 @@ pub enum AdminCommand {
     },
 }
 
+impl AdminCommand {
+    /// Whether it changes anything; the others only look.
+    pub fn changes(&self) -> bool {
+        use AdminCommand::*;
+        !matches!(self, Status | DomainList(_) | AccountList(_) | AliasList(_) | QueueList(_) | QueueShow { .. })
+    }
+}
+
 /// Shows which command, never a password.
 impl std::fmt::Debug for AdminCommand {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -81,9 +81,11 @@ impl AdminService {
 impl Handler for AdminService {
     fn handle(&self, command: AdminCommand) -> BoxFuture<'_, Result<AdminReply, AdminError>> {
         async move {
-            let (said, result) = (format!("{command:?}"), self.run(command).await);
+            let (said, changes) = (format!("{command:?}"), command.changes());
+            let result = self.run(command).await;
             match &result {
-                Ok(_) => tracing::info!(command = said, "admin"),
+                Ok(_) if changes => tracing::info!(command = said, "admin"),
+                Ok(_) => tracing::debug!(command = said, "admin"),
                 Err(error) => tracing::info!(command = said, %error, "admin: not done"),
             }
             result

@@ -66,3 +66,47 @@ impl Tls {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(tls: &Tls) -> Vec<u8> {
+        tls.certificate.0.read().cert.first().map(|certificate| certificate.to_vec()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_new_certificate_is_taken_and_a_broken_one_leaves_the_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = CertificateFiles {
+            certificate: directory.path().join("tls/certificate.pem"),
+            private_key: directory.path().join("tls/key.pem"),
+        };
+        write_self_signed(&files, &["mail.example.org".to_owned()]).unwrap();
+        let tls = Tls::load(&files).unwrap();
+        let first = served(&tls);
+        write_self_signed(&files, &["mail.example.org".to_owned()]).unwrap();
+        tls.reload(&files).unwrap();
+        let second = served(&tls);
+        assert_ne!(first, second);
+        std::fs::write(&files.certificate, "nothing").unwrap();
+        let error = tls.reload(&files).unwrap_err().to_string();
+        assert!(error.contains("certificate.pem"), "{error}");
+        assert_eq!(served(&tls), second);
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_its_certificate_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |name: &str| CertificateFiles {
+            certificate: directory.path().join(format!("{name}.pem")),
+            private_key: directory.path().join(format!("{name}.key")),
+        };
+        let (one, other) = (of("one"), of("other"));
+        for files in [&one, &other] {
+            write_self_signed(files, &["localhost".to_owned()]).unwrap();
+        }
+        let mixed = CertificateFiles { certificate: one.certificate, private_key: other.private_key };
+        assert!(Tls::load(&mixed).is_err());
+    }
+}
