@@ -144,9 +144,12 @@ pub const BODY_PIECE_BYTES: usize = 64 * 1024;
 pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
 /// Such pieces that may wait for a slow client before rendering pauses.
 pub const FETCH_PIECES_WAITING: usize = 2;
-/// Messages whose rows and digests are looked up together: one scan for many, while the largest digests of hostile
-/// messages (512 kB) stay bounded.
-pub const LOOKUP_MESSAGES: usize = 64;
+/// Messages whose rows and digests are looked up together: one scan for many.
+pub const LOOKUP_MESSAGES: usize = 256;
+/// Bytes of digests looked up together; those of hostile messages (512 kB each) beyond it are read one by one.
+pub const DIGESTS_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// UIDs between two wanted ones that a scan reads over instead of ending.
+pub const LOOKUP_GAP_MAX: u32 = 32;
 /// Bytes read from a client at a time; the read buffer lives on the stack and is not kept while waiting.
 pub const IMAP_READ_BYTES: usize = 16 * 1024;
 /// Bytes of IMAP input the machine has not taken yet, above which reading pauses.

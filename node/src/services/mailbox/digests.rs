@@ -19,9 +19,9 @@ pub enum Part {
 ///
 /// # Errors
 /// When the body cannot be read.
-pub fn make(source: &MessageSource<'_>, size: u64) -> io::Result<Digest> {
+pub fn make(source: &MessageSource<'_>) -> io::Result<Digest> {
     let mut scanner = Scanner::new();
-    source.pieces(0..size, &mut |piece| {
+    source.pieces(0..source.size(), &mut |piece| {
         scanner.push(piece);
         Ok(())
     })?;

@@ -5,7 +5,7 @@ use super::lookup::{Found, Lookup, Wanted};
 use super::pieces::{MessageSink, PieceSender, pieces};
 use super::{Mailboxes, Owner, broken};
 use crate::limits::LOOKUP_MESSAGES;
-use model::FolderId;
+use model::{FolderId, Uid};
 use protocols::imap::fetch::{self, FetchNeeds, FetchPlan, FetchTarget, RenderError};
 use protocols::imap::store::{Fetched, Reply, StoreError};
 use std::io;
@@ -73,8 +73,8 @@ fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Re
     let mut fetched = Fetched::default();
     let wanted = wanted(plan.items.needs);
     for batch in plan.messages.chunks(LOOKUP_MESSAGES) {
-        let uids = batch.iter().map(|target| target.state.uid);
-        let found = lookup.find(uids, wanted).map_err(|error| Failure::Store(broken(&error)))?;
+        let uids: Vec<Uid> = batch.iter().map(|target| target.state.uid).collect();
+        let found = lookup.find(&uids, wanted).map_err(|error| Failure::Store(broken(&error)))?;
         let mut found = found.iter().peekable();
         for target in batch {
             while found.next_if(|message| message.uid < target.state.uid).is_some() {}
@@ -121,5 +121,5 @@ fn wanted(needs: FetchNeeds) -> Wanted {
         FetchNeeds { envelope: true, .. } => Some(Part::Summary),
         _ => None,
     };
-    Wanted { ids: needs.record, digest }
+    Wanted { row: needs.record || needs.body, digest }
 }

@@ -3,9 +3,9 @@
 
 use super::digests::{self, Part};
 use super::source::MessageSource;
-use crate::limits::LOOKUP_MESSAGES;
+use crate::limits::{DIGESTS_BYTES_MAX, LOOKUP_GAP_MAX, LOOKUP_MESSAGES};
 use cluster::{Bodies, ReadView};
-use model::mailbox::row::MessageRow;
+use model::mailbox::row::{self, MessageRow};
 use model::mailbox::view;
 use model::{AccountId, BodyHash, FolderId, ReadError, Uid, UidSet};
 use protocols::imap::fetch::MessageFacts;
@@ -39,8 +39,8 @@ pub struct Lookup {
 pub struct Found {
     /// Its UID.
     pub uid: Uid,
-    /// Its row.
-    pub row: MessageRow,
+    /// Its row, when it is wanted or its digest has to be made.
+    row: Option<MessageRow>,
     /// Its record in the cache, when there is one.
     record: Option<Vec<u8>>,
     email_id: String,
@@ -49,68 +49,105 @@ pub struct Found {
 /// What is to be known of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Their object identifiers, which take time to write out.
-    pub ids: bool,
+    /// Their rows: dates, sizes, ids, bodies.
+    pub row: bool,
     /// Their digests.
     pub digest: Option<Part>,
 }
 
 impl Lookup {
-    /// Finds those of `uids` that exist, by UID ascending.
+    /// Finds those of `uids` (ascending, unique) that exist, ascending.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub fn find(&self, uids: impl IntoIterator<Item = Uid>, wanted: Wanted) -> Result<Vec<Found>, ReadError> {
-        let uids: UidSet = uids.into_iter().collect();
-        let mut found = Vec::with_capacity(LOOKUP_MESSAGES);
-        view::messages_of(&self.view, self.account, self.folder, &uids, &mut |uid, row| {
-            let email_id = if wanted.ids { email_id(&row.hash) } else { String::new() };
-            found.push(Found { uid, row, record: None, email_id });
-            Ok(())
-        })?;
-        if wanted.digest.is_some() {
-            self.add_records(&mut found)?;
+    pub fn find(&self, uids: &[Uid], wanted: Wanted) -> Result<Vec<Found>, ReadError> {
+        let records = if wanted.digest.is_some() { self.records(uids)? } else { Vec::new() };
+        let needs_row = |uid: &Uid| wanted.row || records.binary_search_by_key(uid, |(uid, _)| *uid).is_err();
+        let needed: Vec<Uid> = uids.iter().copied().filter(needs_row).collect();
+        let mut found = self.rows(&needed, wanted.row)?;
+        let (mut at, without_row) = (0, !wanted.row);
+        for (uid, record) in records {
+            match found.get_mut(at..).and_then(|rest| rest.iter().position(|message| message.uid >= uid)) {
+                Some(ahead) => at += ahead,
+                None => at = found.len(),
+            }
+            match found.get_mut(at) {
+                Some(message) if message.uid == uid => message.record = Some(record),
+                _ if without_row => {
+                    found.insert(at, Found { uid, row: None, record: Some(record), email_id: String::new() });
+                }
+                // A record outlived its message.
+                _ => {}
+            }
         }
         Ok(found)
     }
 
-    fn add_records(&self, found: &mut [Found]) -> Result<(), ReadError> {
-        let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(()) };
-        let range = first.uid..=last.uid;
-        let mut waiting = found.iter_mut().peekable();
-        let mut take = |uid: Uid, kind: u8, record: &[u8]| {
-            while waiting.next_if(|message| message.uid < uid).is_some() {}
-            match waiting.peek_mut() {
-                Some(message) if message.uid == uid && kind == DIGEST_RECORD => message.record = Some(record.to_vec()),
-                Some(_) => {}
-                None => return ControlFlow::Break(()),
+    fn rows(&self, uids: &[Uid], with_id: bool) -> Result<Vec<Found>, ReadError> {
+        let mut found = Vec::with_capacity(uids.len());
+        let spans = UidSet::from_ranges(spans(uids));
+        view::messages_of(&self.view, self.account, self.folder, &spans, &mut |uid, row| {
+            if uids.binary_search(&uid).is_ok() {
+                let email_id = if with_id { email_id(&row.hash) } else { String::new() };
+                found.push(Found { uid, row: Some(row), record: None, email_id });
             }
-            ControlFlow::Continue(())
-        };
-        let scanned = self.state.cache_scan(self.account, self.folder, range, &mut take);
-        scanned.map_err(|error| ReadError(error.to_string()))
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Records of messages, ascending by UID, as far as their bound allows.
+    fn records(&self, uids: &[Uid]) -> Result<Vec<(Uid, Vec<u8>)>, ReadError> {
+        let (mut records, mut bytes) = (Vec::with_capacity(uids.len()), 0);
+        for (first, last) in spans(uids) {
+            let scanned = self.state.cache_scan(self.account, self.folder, first..=last, &mut |uid, kind, record| {
+                if kind == DIGEST_RECORD && uids.binary_search(&uid).is_ok() {
+                    bytes += record.len();
+                    records.push((uid, record.to_vec()));
+                }
+                if bytes > DIGESTS_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            scanned.map_err(|error| ReadError(error.to_string()))?;
+            if bytes > DIGESTS_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(records)
     }
 
     /// The body of a message found.
     pub fn source(&self, found: &Found) -> MessageSource<'_> {
-        MessageSource::new(&self.bodies, found.row.hash, found.row.size)
+        MessageSource::new(&self.bodies, found.row.as_ref().map(|row| (row.hash, row.size)))
     }
 
     /// The digest of a message found: from its record, or made from the body and kept.
     ///
     /// # Errors
-    /// When the body cannot be read.
+    /// When the body cannot be read; `NotFound` when the message is gone.
     pub fn digest(&self, found: &Found, source: &MessageSource<'_>, part: Part) -> io::Result<Digest> {
         if let Some(digest) = found.record.as_deref().and_then(|record| digests::decode(record, part)) {
             return Ok(digest);
         }
-        let digest = digests::make(source, found.row.size)?;
+        if found.record.is_none()
+            && let Some(record) = self.state.cache_get(self.account, self.folder, found.uid, DIGEST_RECORD)?
+            && let Some(digest) = digests::decode(&record, part)
+        {
+            return Ok(digest);
+        }
+        let digest = if found.row.is_some() { digests::make(source)? } else { self.digest_of_old(found.uid)? };
         let mut fresh = self.fresh.borrow_mut();
         fresh.push((found.uid, DIGEST_RECORD, digests::encode(&digest)));
         if fresh.len() >= LOOKUP_MESSAGES {
             self.keep(std::mem::take(&mut fresh));
         }
         Ok(digest)
+    }
+
+    /// The record is there but of another version, so the row was not looked up.
+    fn digest_of_old(&self, uid: Uid) -> io::Result<Digest> {
+        let row = row::message(&self.view, self.account, self.folder, uid).map_err(io::Error::other)?;
+        let row = row.ok_or(io::ErrorKind::NotFound)?;
+        digests::make(&MessageSource::new(&self.bodies, Some((row.hash, row.size))))
     }
 
     /// Digests are safe to lose: they are made again when next needed.
@@ -134,9 +171,9 @@ impl Found {
     /// What the machine's pure functions are told of it.
     pub fn facts<'a>(&'a self, digest: Option<&'a Digest>) -> MessageFacts<'a> {
         MessageFacts {
-            internaldate: self.row.internal_date,
-            savedate: Some(self.row.saved_at),
-            size_bytes: self.row.size,
+            internaldate: self.row.as_ref().map_or(0, |row| row.internal_date),
+            savedate: self.row.as_ref().map(|row| row.saved_at),
+            size_bytes: self.row.as_ref().map_or(0, |row| row.size),
             email_id: &self.email_id,
             thread_id: None,
             preview: None,
@@ -150,4 +187,28 @@ impl Found {
 /// The object identifier of a content (RFC 8474 section 4): equal bodies have equal ones.
 fn email_id(hash: &BodyHash) -> String {
     format!("M{}", hash.to_hex().get(..40).unwrap_or_default())
+}
+
+/// Few ranges that cover `uids` (ascending): reading over a small gap costs less than beginning another scan.
+fn spans(uids: &[Uid]) -> Vec<(Uid, Uid)> {
+    let mut spans: Vec<(Uid, Uid)> = Vec::new();
+    for uid in uids {
+        match spans.last_mut() {
+            Some((_, last)) if uid.saturating_sub(*last) <= LOOKUP_GAP_MAX => *last = *uid,
+            _ => spans.push((*uid, *uid)),
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_bridge_small_gaps_and_no_large_ones() {
+        assert_eq!(spans(&[]), []);
+        assert_eq!(spans(&[1, 2, 5, 1_000, 1_001]), [(1, 5), (1_000, 1_001)]);
+        assert_eq!(spans(&[u32::MAX]), [(u32::MAX, u32::MAX)]);
+    }
 }

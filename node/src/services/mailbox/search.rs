@@ -21,7 +21,8 @@ fn matching(lookup: &Lookup, plan: &SearchPlan, now: i64) -> Result<Vec<Uid>, St
     let mut matched = Vec::new();
     let wanted = wanted(plan.program.needs);
     for batch in plan.candidates.chunks(LOOKUP_MESSAGES) {
-        let found = lookup.find(batch.iter().map(|state| state.uid), wanted).map_err(|error| broken(&error))?;
+        let uids: Vec<Uid> = batch.iter().map(|state| state.uid).collect();
+        let found = lookup.find(&uids, wanted).map_err(|error| broken(&error))?;
         let mut found = found.iter().peekable();
         for state in batch {
             while found.next_if(|message| message.uid < state.uid).is_some() {}
@@ -60,5 +61,5 @@ fn wanted(needs: SearchNeeds) -> Wanted {
         SearchNeeds { envelope: true, .. } => Some(Part::Summary),
         _ => None,
     };
-    Wanted { ids: needs.record, digest }
+    Wanted { row: needs.record || needs.body, digest }
 }

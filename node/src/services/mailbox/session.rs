@@ -252,6 +252,9 @@ impl MailboxSession {
         if size_bytes > MESSAGE_BYTES_MAX {
             return Err(StoreError::TooBig);
         }
+        if self.mailboxes.proposer.cluster.store().space().full {
+            return Err(StoreError::Unavailable);
+        }
         self.folder(&mailbox).await?;
         let bodies = || Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies()));
         self.appends.get_or_insert_with(bodies).start(flags, internal_date, size_bytes);

@@ -12,8 +12,8 @@ use std::ops::Range;
 /// One message's body, opened when it is first read.
 pub struct MessageSource<'a> {
     bodies: &'a Bodies,
-    hash: BodyHash,
-    size: u64,
+    /// Hash and size; `None` when nobody said that the body is needed.
+    body: Option<(BodyHash, u64)>,
     open: OnceCell<Open>,
 }
 
@@ -24,8 +24,13 @@ enum Open {
 
 impl<'a> MessageSource<'a> {
     /// A body that may never be needed.
-    pub fn new(bodies: &'a Bodies, hash: BodyHash, size: u64) -> Self {
-        MessageSource { bodies, hash, size, open: OnceCell::new() }
+    pub fn new(bodies: &'a Bodies, body: Option<(BodyHash, u64)>) -> Self {
+        MessageSource { bodies, body, open: OnceCell::new() }
+    }
+
+    /// Its length in bytes.
+    pub fn size(&self) -> u64 {
+        self.body.map_or(0, |(_, size)| size)
     }
 
     fn open(&self) -> io::Result<&Open> {
@@ -39,11 +44,12 @@ impl<'a> MessageSource<'a> {
     }
 
     fn read_in(&self) -> io::Result<Open> {
-        let reader = self.bodies.open_body(&self.hash)?;
-        if self.size > BODY_KEPT_BYTES_MAX {
+        let (hash, size) = self.body.ok_or_else(|| io::Error::other("a body was read that was not looked up"))?;
+        let reader = self.bodies.open_body(&hash)?;
+        if size > BODY_KEPT_BYTES_MAX {
             return Ok(Open::File(reader));
         }
-        let mut bytes = vec![0; usize::try_from(self.size).unwrap_or_default()];
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
         read_exact(&reader, 0, &mut bytes)?;
         Ok(Open::Kept(bytes))
     }
