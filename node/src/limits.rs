@@ -139,13 +139,16 @@ pub const STAGING_WRITE_BYTES: usize = 256 * 1024;
 /// Bodies up to this size are read whole while they are rendered or searched; larger ones by ranges.
 pub const BODY_KEPT_BYTES_MAX: u64 = 128 * 1024;
 /// Bytes of one read of a body that is sent to a client.
-pub const BODY_PIECE_BYTES: usize = 64 * 1024;
-/// Bytes of FETCH responses handed from the rendering thread to the session at once.
-pub const FETCH_PIECE_BYTES: usize = 64 * 1024;
-/// Such pieces that may wait for a slow client before rendering pauses.
-pub const FETCH_PIECES_WAITING: usize = 2;
+pub const BODY_PIECE_BYTES: usize = 128 * 1024;
+/// Bytes of FETCH responses rendered before they are sent and more is rendered.
+pub const FETCH_SLICE_BYTES: usize = 256 * 1024;
+/// The most one slice may have: a single response larger than this (a decoded attachment) is rendered again from its
+/// start for each further slice, which is cheap as long as slices are large.
+pub const FETCH_SLICE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Messages whose rows and digests are looked up together: one scan for many.
 pub const LOOKUP_MESSAGES: usize = 256;
+/// As [`LOOKUP_MESSAGES`] when bodies are wanted too: about as many as fill a slice.
+pub const LOOKUP_BODIES: usize = 64;
 /// Bytes of digests looked up together; those of hostile messages (512 kB each) beyond it are read one by one.
 pub const DIGESTS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// UIDs between two wanted ones that a scan reads over instead of ending.

@@ -3,7 +3,7 @@
 use super::transport::Transport;
 use crate::limits::{IMAP_IDLE_TIMEOUT, IMAP_LOGIN_TIMEOUT};
 use crate::net::{Connection, SessionEnd, SessionSummary};
-use crate::services::mailbox::MailboxSession;
+use crate::services::mailbox::{MailboxSession, Piece};
 use crate::services::passwords::{AuthError, Passwords};
 use crate::tls::Tls;
 use bytes::BytesMut;
@@ -212,20 +212,32 @@ impl Driver {
         Ok(())
     }
 
-    /// The pieces go out as they are rendered; a slow client slows the rendering.
+    /// What is rendered goes out before more is: a slow client holds up nobody but itself.
     async fn fetch(&mut self, plan: Arc<FetchPlan>) -> io::Result<()> {
         let answer = match self.store.fetch(plan).await {
             Ok(mut run) => {
-                while let Some(piece) = run.next_piece().await {
-                    self.transport.write(piece).await?;
+                while let Some(pieces) = run.next_slice().await? {
+                    for piece in pieces {
+                        self.send(piece).await?;
+                    }
                 }
-                let (answer, rest) = run.finish().await?;
-                self.transport.write(rest).await?;
-                answer
+                run.answer()
             }
             Err(error) => Err(error),
         };
         self.machine.reply(answer);
+        Ok(())
+    }
+
+    async fn send(&mut self, piece: Piece) -> io::Result<()> {
+        let mut left = match piece {
+            Piece::Bytes(bytes) => return self.transport.write(bytes).await,
+            Piece::Body(range) => range,
+        };
+        while let Some((bytes, rest)) = left.next().await? {
+            self.transport.write(bytes).await?;
+            left = rest;
+        }
         Ok(())
     }
 

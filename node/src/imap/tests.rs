@@ -115,6 +115,23 @@ async fn a_large_message_passes_both_ways_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decoded_attachment_larger_than_a_slice_is_whole() {
+    let node = Node::start().await;
+    let mut client = node.login().await;
+    let line = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5\r\n";
+    let header = "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n";
+    let large = format!("Subject: data\r\n{header}\r\n{}", line.repeat(200_000));
+    client.append("INBOX", "", &large).await;
+    client.ok("SELECT INBOX").await;
+    let fetched = client.ok("FETCH 1 (BINARY.PEEK[1] UID)").await;
+    let decoded = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy".repeat(200_000);
+    let start = fetched[0].find("ABC").unwrap();
+    assert!(fetched[0][start..start + decoded.len()] == decoded);
+    assert!(fetched[0][start + decoded.len()..].contains("UID 1"));
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_carry_on_when_their_mailbox_actor_crashes() {
     let node = Node::start().await;
     let mut client = with_three(&node).await;

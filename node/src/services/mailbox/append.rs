@@ -1,6 +1,7 @@
 //! APPEND: the bytes of new messages on their way from a session to the log. Small ones stay in memory and ride in the
 //! entry; large ones are written to staging piece by piece, so that no message is ever held whole.
 
+use super::blocking_io;
 use crate::limits::{APPEND_INLINE_BYTES_MAX, STAGING_WRITE_BYTES};
 use cluster::{Bodies, StagedBody};
 use model::BodyRef;
@@ -110,7 +111,7 @@ impl Appends {
     async fn finish_staged(&mut self) -> io::Result<BodyRef> {
         let staged = self.write_out().await?;
         let size = staged.size();
-        blocking(move || Ok(BodyRef { hash: staged.finish_as_file()?, size, inline: None })).await
+        blocking_io(move || Ok(BodyRef { hash: staged.finish_as_file()?, size, inline: None })).await
     }
 
     /// Writes what is gathered, and gives the staged body out of `current`.
@@ -118,7 +119,7 @@ impl Appends {
         let arriving = self.current.as_mut().ok_or_else(|| io::Error::other("no message is arriving"))?;
         let mut staged = arriving.staged.take().unwrap_or_else(|| self.bodies.stage());
         let mut gathered = std::mem::take(&mut arriving.gathered);
-        let (staged, gathered) = blocking(move || {
+        let (staged, gathered) = blocking_io(move || {
             staged.write(&gathered)?;
             gathered.clear();
             Ok((staged, gathered))
@@ -142,8 +143,4 @@ impl Appends {
         self.current = None;
         self.failed = Some(StoreError::Unavailable);
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

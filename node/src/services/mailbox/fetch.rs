@@ -1,22 +1,74 @@
-//! FETCH: renders a plan on a blocking thread, with the machine's own pure function, into bounded pieces.
+//! FETCH: renders a plan on blocking threads, slice by slice, with the machine's own pure function.
 
 use super::digests::Part;
 use super::lookup::{Found, Lookup, Wanted};
-use super::pieces::{MessageSink, PieceSender, pieces};
-use super::{Mailboxes, Owner, broken};
-use crate::limits::LOOKUP_MESSAGES;
+use super::pieces::{MessageSink, Piece, Slice};
+use super::{Mailboxes, Owner, blocking_io, broken};
+use crate::limits::{LOOKUP_BODIES, LOOKUP_MESSAGES};
 use model::{FolderId, Uid};
 use protocols::imap::fetch::{self, FetchNeeds, FetchPlan, FetchTarget, RenderError};
 use protocols::imap::store::{Fetched, Reply, StoreError};
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
-/// A FETCH being rendered. Dropping it stops the rendering at its next piece.
+/// A FETCH being rendered.
 pub struct FetchRun {
-    pieces: mpsc::Receiver<Vec<u8>>,
-    rendering: JoinHandle<(Result<Fetched, Failure>, Vec<u8>)>,
+    /// Given away while a thread renders.
+    work: Option<Box<Work>>,
+    answer: Result<Fetched, StoreError>,
+}
+
+struct Work {
+    lookup: Lookup,
+    plan: Arc<FetchPlan>,
+    wanted: Wanted,
+    /// The message to go on with.
+    next: usize,
+    /// Bytes of its response that went out already.
+    sent: u64,
+    fetched: Fetched,
+}
+
+impl FetchRun {
+    /// Prepares to render.
+    pub(super) async fn start(
+        mailboxes: &Mailboxes,
+        owner: &Owner,
+        plan: Arc<FetchPlan>,
+    ) -> Result<FetchRun, StoreError> {
+        let lookup = mailboxes.lookup(owner, FolderId(plan.folder)).await?;
+        let wanted = wanted(plan.items.needs);
+        let work = Work { lookup, plan, wanted, next: 0, sent: 0, fetched: Fetched::default() };
+        Ok(FetchRun { work: Some(Box::new(work)), answer: Ok(Fetched::default()) })
+    }
+
+    /// The next slice for the client; `None` when everything is rendered.
+    ///
+    /// # Errors
+    /// When a response broke off in its middle: nothing that follows would be understood, so the connection has to be
+    /// closed.
+    pub async fn next_slice(&mut self) -> io::Result<Option<Vec<Piece>>> {
+        let Some(mut work) = self.work.take() else { return Ok(None) };
+        let (work, slice, rendered) = blocking_io(move || {
+            let mut slice = Slice::default();
+            let rendered = work.render(&mut slice);
+            Ok((work, slice, rendered))
+        })
+        .await?;
+        match rendered {
+            Ok(()) if work.is_over() => self.answer = Ok(work.fetched),
+            Ok(()) => self.work = Some(work),
+            Err(Failure::Store(error)) => self.answer = Err(error),
+            Err(Failure::Torn(error)) => return Err(error),
+        }
+        Ok(Some(slice.into_pieces()))
+    }
+
+    /// The answer for the machine, once there are no more slices.
+    pub fn answer(self) -> Result<Reply, StoreError> {
+        self.answer.map(Reply::Fetched)
+    }
 }
 
 /// What became of one message.
@@ -24,94 +76,85 @@ enum Rendered {
     Whole,
     Missing,
     UnknownEncoding,
+    /// The slice is full; so much of the response has been rendered.
+    Part(u64),
 }
 
 /// Why a plan was not rendered to its end.
 enum Failure {
     /// The responses so far are whole.
     Store(StoreError),
-    /// A response broke off: nothing that follows would be understood.
+    /// A response broke off.
     Torn(io::Error),
 }
 
-impl FetchRun {
-    /// Starts to render.
-    pub(super) async fn start(
-        mailboxes: &Mailboxes,
-        owner: &Owner,
-        plan: Arc<FetchPlan>,
-    ) -> Result<FetchRun, StoreError> {
-        let lookup = mailboxes.lookup(owner, FolderId(plan.folder)).await?;
-        let (mut sender, pieces) = pieces();
-        let rendering = tokio::task::spawn_blocking(move || {
-            let fetched = render_all(&lookup, &plan, &mut sender);
-            (fetched, sender.rest())
-        });
-        Ok(FetchRun { pieces, rendering })
+impl Work {
+    fn is_over(&self) -> bool {
+        self.next >= self.plan.messages.len()
     }
 
-    /// The next piece for the client; `None` when only [`Self::finish`] is left.
-    pub async fn next_piece(&mut self) -> Option<Vec<u8>> {
-        self.pieces.recv().await
-    }
-
-    /// The answer for the machine and the last bytes for the client, which go out before the answer is given.
-    ///
-    /// # Errors
-    /// When a response broke off in its middle: the connection has to be closed.
-    pub async fn finish(self) -> io::Result<(Result<Reply, StoreError>, Vec<u8>)> {
-        match self.rendering.await {
-            Ok((Ok(fetched), rest)) => Ok((Ok(Reply::Fetched(fetched)), rest)),
-            Ok((Err(Failure::Store(error)), rest)) => Ok((Err(error), rest)),
-            Ok((Err(Failure::Torn(error)), _)) => Err(error),
-            Err(error) => Err(io::Error::other(error)),
-        }
-    }
-}
-
-fn render_all(lookup: &Lookup, plan: &FetchPlan, sender: &mut PieceSender) -> Result<Fetched, Failure> {
-    let mut fetched = Fetched::default();
-    let wanted = wanted(plan.items.needs);
-    for batch in plan.messages.chunks(LOOKUP_MESSAGES) {
-        let uids: Vec<Uid> = batch.iter().map(|target| target.state.uid).collect();
-        let found = lookup.find(&uids, wanted).map_err(|error| Failure::Store(broken(&error)))?;
-        let mut found = found.iter().peekable();
-        for target in batch {
-            while found.next_if(|message| message.uid < target.state.uid).is_some() {}
-            match found.next_if(|message| message.uid == target.state.uid) {
-                None => fetched.missing = true,
-                Some(message) => match render_one((lookup, plan), target, message, wanted.digest, sender)? {
+    /// Renders until the slice is full or everything is rendered.
+    fn render(&mut self, slice: &mut Slice) -> Result<(), Failure> {
+        let plan = Arc::clone(&self.plan);
+        // Rows that are looked up for a slice and not rendered in it are looked up again.
+        let together = if plan.items.needs.body { LOOKUP_BODIES } else { LOOKUP_MESSAGES };
+        while !self.is_over() && !slice.is_full() {
+            let batch =
+                plan.messages.get(self.next..).and_then(|rest| rest.chunks(together).next()).unwrap_or_default();
+            let uids: Vec<Uid> = batch.iter().map(|target| target.state.uid).collect();
+            let found = self.lookup.find(&uids, self.wanted).map_err(|error| self.failed(&error))?;
+            let mut found = found.iter().peekable();
+            for target in batch {
+                if slice.is_full() {
+                    break;
+                }
+                while found.next_if(|message| message.uid < target.state.uid).is_some() {}
+                let message = found.next_if(|message| message.uid == target.state.uid);
+                match self.render_one(target, message, slice)? {
                     Rendered::Whole => {}
-                    Rendered::Missing => fetched.missing = true,
-                    Rendered::UnknownEncoding => fetched.unknown_encoding = true,
-                },
+                    Rendered::Missing => self.fetched.missing = true,
+                    Rendered::UnknownEncoding => self.fetched.unknown_encoding = true,
+                    Rendered::Part(sent) => {
+                        self.sent = sent;
+                        return Ok(());
+                    }
+                }
+                (self.next, self.sent) = (self.next + 1, 0);
             }
         }
+        Ok(())
     }
-    Ok(fetched)
-}
 
-fn render_one(
-    (lookup, plan): (&Lookup, &FetchPlan),
-    target: &FetchTarget,
-    found: &Found,
-    part: Option<Part>,
-    sender: &mut PieceSender,
-) -> Result<Rendered, Failure> {
-    let body = lookup.source(found);
-    let digest = match part.map(|part| lookup.digest(found, &body, part)).transpose() {
-        Ok(digest) if !plan.items.needs.body || body.is_there() => digest,
-        // Expunged since the rows were read, and its body with it.
-        Ok(_) => return Ok(Rendered::Missing),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rendered::Missing),
-        Err(error) => return Err(Failure::Store(broken(&error))),
-    };
-    let mut sink = MessageSink { pieces: sender, body: &body };
-    match fetch::render(&plan.items, target, &found.facts(digest.as_ref()), &mut &body, &mut sink) {
-        Ok(()) => Ok(Rendered::Whole),
-        Err(RenderError::UnknownEncoding) => Ok(Rendered::UnknownEncoding),
-        Err(RenderError::Io(error)) => Err(Failure::Torn(error)),
-        Err(error @ RenderError::MissingFact) => Err(Failure::Torn(io::Error::other(error))),
+    /// Rows or a digest could not be read.
+    fn failed(&self, error: &dyn Display) -> Failure {
+        let error = broken(error);
+        if self.sent == 0 { Failure::Store(error) } else { Failure::Torn(io::Error::other(error)) }
+    }
+
+    fn render_one(&self, target: &FetchTarget, found: Option<&Found>, slice: &mut Slice) -> Result<Rendered, Failure> {
+        let gone = || match self.sent {
+            0 => Ok(Rendered::Missing),
+            _ => Err(Failure::Torn(io::ErrorKind::NotFound.into())),
+        };
+        let Some(found) = found else { return gone() };
+        let body = self.lookup.source(found);
+        let digest = match self.wanted.digest.map(|part| self.lookup.digest(found, &body, part)).transpose() {
+            Ok(digest) if !self.plan.items.needs.body || body.is_there() => digest,
+            // Expunged since the rows were read, and its body with it.
+            Ok(_) => return gone(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return gone(),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let mut sink = MessageSink::new(slice, &body, self.sent);
+        match fetch::render(&self.plan.items, target, &found.facts(digest.as_ref()), &mut &body, &mut sink) {
+            Ok(()) => Ok(Rendered::Whole),
+            Err(RenderError::UnknownEncoding) => Ok(Rendered::UnknownEncoding),
+            Err(RenderError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(Rendered::Part(sink.reached()))
+            }
+            Err(RenderError::Io(error)) => Err(Failure::Torn(error)),
+            Err(error @ RenderError::MissingFact) => Err(Failure::Torn(io::Error::other(error))),
+        }
     }
 }
 

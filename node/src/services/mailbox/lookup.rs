@@ -117,7 +117,10 @@ impl Lookup {
 
     /// The body of a message found.
     pub fn source(&self, found: &Found) -> MessageSource<'_> {
-        MessageSource::new(&self.bodies, found.row.as_ref().map(|row| (row.hash, row.size)))
+        match &found.row {
+            Some(row) => MessageSource::new(&self.bodies, row.hash, row.size),
+            None => MessageSource::absent(),
+        }
     }
 
     /// The digest of a message found: from its record, or made from the body and kept.
@@ -147,7 +150,7 @@ impl Lookup {
     fn digest_of_old(&self, uid: Uid) -> io::Result<Digest> {
         let row = row::message(&self.view, self.account, self.folder, uid).map_err(io::Error::other)?;
         let row = row.ok_or(io::ErrorKind::NotFound)?;
-        digests::make(&MessageSource::new(&self.bodies, Some((row.hash, row.size))))
+        digests::make(&MessageSource::new(&self.bodies, row.hash, row.size))
     }
 
     /// Digests are safe to lose: they are made again when next needed.

@@ -22,6 +22,7 @@ mod views;
 
 pub use fanout::Listener;
 pub use fetch::FetchRun;
+pub use pieces::Piece;
 pub use proposals::Owner;
 pub use session::MailboxSession;
 
@@ -37,6 +38,7 @@ use protocols::imap::store::StoreError;
 use ractor::{ActorCell, SpawnErr};
 use registry::Registry;
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -175,6 +177,10 @@ async fn on_blocking_thread<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(broken(&error)),
     }
+}
+
+async fn blocking_io<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> StoreError {

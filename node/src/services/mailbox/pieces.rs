@@ -1,59 +1,129 @@
-//! From a blocking thread that renders to the task that owns the socket: bounded pieces, so that a slow client slows the
-//! rendering and nothing is held whole.
+//! What FETCH renders, in bounded slices. A blocking thread renders one slice and is free again: however slowly the
+//! client reads, no thread waits for it and nothing is held whole. Long ranges of a body travel as a range, not as bytes.
 
 use super::source::MessageSource;
-use crate::limits::{FETCH_PIECE_BYTES, FETCH_PIECES_WAITING};
+use super::{blocking_io, source};
+use crate::limits::{BODY_PIECE_BYTES, FETCH_SLICE_BYTES, FETCH_SLICE_BYTES_MAX};
+use cluster::BodyReader;
 use protocols::imap::fetch::Sink;
 use std::io;
 use std::ops::Range;
-use tokio::sync::mpsc;
+use std::sync::Arc;
 
-/// The rendering end.
-pub struct PieceSender {
+/// Something for the client.
+pub enum Piece {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A range of a body.
+    Body(BodyRange),
+}
+
+/// A range of an open body; it stays readable even when the message is expunged meanwhile.
+pub struct BodyRange {
+    reader: Arc<BodyReader>,
+    range: Range<u64>,
+}
+
+impl BodyRange {
+    /// The next bytes and what is left then; `None` at the end.
+    ///
+    /// # Errors
+    /// When the body cannot be read.
+    pub async fn next(self) -> io::Result<Option<(Vec<u8>, BodyRange)>> {
+        if self.range.is_empty() {
+            return Ok(None);
+        }
+        blocking_io(move || {
+            let BodyRange { reader, range } = self;
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(BODY_PIECE_BYTES);
+            let mut bytes = vec![0; length];
+            source::read_exact(&reader, range.start, &mut bytes)?;
+            Ok(Some((bytes, BodyRange { reader, range: range.start + length as u64..range.end })))
+        })
+        .await
+    }
+}
+
+/// A slice being rendered.
+#[derive(Default)]
+pub struct Slice {
+    pieces: Vec<Piece>,
     gathered: Vec<u8>,
-    full: mpsc::Sender<Vec<u8>>,
+    /// Bytes in it; ranges of bodies count as nothing.
+    bytes: usize,
 }
 
-/// Both ends.
-pub fn pieces() -> (PieceSender, mpsc::Receiver<Vec<u8>>) {
-    let (full, receiver) = mpsc::channel(FETCH_PIECES_WAITING);
-    (PieceSender { gathered: Vec::new(), full }, receiver)
-}
-
-impl PieceSender {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.gathered.extend_from_slice(bytes);
-        if self.gathered.len() >= FETCH_PIECE_BYTES { self.send() } else { Ok(()) }
+impl Slice {
+    /// Whether the next message should go into another slice.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= FETCH_SLICE_BYTES || self.pieces.len() >= FETCH_SLICE_BYTES / BODY_PIECE_BYTES
     }
 
-    fn send(&mut self) -> io::Result<()> {
-        let piece = std::mem::replace(&mut self.gathered, Vec::with_capacity(FETCH_PIECE_BYTES));
-        // Fails when the session has ended: nobody reads any more.
-        self.full.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    /// Everything in it, in order.
+    pub fn into_pieces(mut self) -> Vec<Piece> {
+        self.close_bytes();
+        self.pieces
     }
 
-    /// What is left, smaller than a piece: it travels with the result and spares a message.
-    pub fn rest(self) -> Vec<u8> {
-        self.gathered
+    fn close_bytes(&mut self) {
+        if !self.gathered.is_empty() {
+            self.pieces.push(Piece::Bytes(std::mem::take(&mut self.gathered)));
+        }
     }
 }
 
-/// Renders one message of a known body into pieces.
+/// Renders one message into a slice, from `sent` bytes on.
 pub struct MessageSink<'s, 'b> {
-    /// Where the bytes go.
-    pub pieces: &'s mut PieceSender,
-    /// The message itself.
-    pub body: &'s MessageSource<'b>,
+    slice: &'s mut Slice,
+    body: &'s MessageSource<'b>,
+    /// Bytes of the response that went out with earlier slices. Rendering is a pure function, so they come again.
+    sent: u64,
+    at: u64,
+}
+
+impl<'s, 'b> MessageSink<'s, 'b> {
+    /// The first `sent` bytes of the response are passed over.
+    pub fn new(slice: &'s mut Slice, body: &'s MessageSource<'b>, sent: u64) -> Self {
+        MessageSink { slice, body, sent, at: 0 }
+    }
+
+    /// Where the next slice has to go on when this one was too small.
+    pub fn reached(&self) -> u64 {
+        self.at.max(self.sent)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.at + bytes.len() as u64;
+        let passed_over = usize::try_from(self.sent.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let fresh = bytes.get(passed_over..).unwrap_or_default();
+        if self.slice.bytes > 0 && self.slice.bytes + fresh.len() > FETCH_SLICE_BYTES_MAX {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.slice.gathered.extend_from_slice(fresh);
+        self.slice.bytes += fresh.len();
+        self.at = end;
+        Ok(())
+    }
 }
 
 impl Sink for MessageSink<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.pieces.take(bytes)
+        self.take(bytes)
     }
 
     fn body_range(&mut self, range: Range<u64>) -> io::Result<()> {
-        let pieces = &mut *self.pieces;
-        self.body.pieces(range, &mut |piece| pieces.take(piece))
+        let body = self.body;
+        let Some(reader) = body.reader_of_large()? else {
+            return body.pieces(range, &mut |piece| self.take(piece));
+        };
+        let length = range.end.saturating_sub(range.start);
+        let start = range.start + self.sent.saturating_sub(self.at).min(length);
+        if start < range.end {
+            self.slice.close_bytes();
+            self.slice.pieces.push(Piece::Body(BodyRange { reader, range: start..range.end }));
+        }
+        self.at += length;
+        Ok(())
     }
 }
 
@@ -61,30 +131,35 @@ impl Sink for MessageSink<'_, '_> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn pieces_arrive_in_order_and_the_rest_behind_them() {
-        let (mut sender, mut receiver) = pieces();
-        let rendered = tokio::task::spawn_blocking(move || {
-            for number in 0..50_000_u32 {
-                sender.take(&number.to_be_bytes()).unwrap();
-            }
-            sender.rest()
+    /// Renders numbered chunks as FETCH would, slice by slice.
+    fn render(chunk: &[u8], chunks: usize, sent: u64) -> (Vec<u8>, Option<u64>) {
+        let body = MessageSource::absent();
+        let mut slice = Slice::default();
+        let mut sink = MessageSink::new(&mut slice, &body, sent);
+        let full = (0..chunks).find_map(|_| sink.write(chunk).err());
+        let reached = full.map(|error| {
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            sink.reached()
         });
-        let mut all = Vec::new();
-        while let Some(piece) = receiver.recv().await {
-            assert!(piece.len() <= FETCH_PIECE_BYTES + 4);
-            all.extend(piece);
+        let mut bytes = Vec::new();
+        for piece in slice.into_pieces() {
+            let Piece::Bytes(piece) = piece else { panic!("no body was rendered") };
+            bytes.extend(piece);
         }
-        all.extend(rendered.await.unwrap());
-        let expected: Vec<u8> = (0..50_000_u32).flat_map(u32::to_be_bytes).collect();
-        assert_eq!(all, expected);
+        (bytes, reached)
     }
 
-    #[tokio::test]
-    async fn rendering_ends_when_the_session_does() {
-        let (mut sender, receiver) = pieces();
-        drop(receiver);
-        let rendered = tokio::task::spawn_blocking(move || sender.take(&vec![0; 2 * FETCH_PIECE_BYTES]));
-        assert_eq!(rendered.await.unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    #[test]
+    fn a_response_larger_than_a_slice_goes_on_where_it_stopped() {
+        let chunk: Vec<u8> = (0..70_000_u32).map(|number| number as u8).collect();
+        let (mut all, mut next, mut slices) = (Vec::new(), Some(0), 0);
+        while let Some(sent) = next {
+            let (bytes, reached) = render(&chunk, 200, sent);
+            assert!(bytes.len() <= FETCH_SLICE_BYTES_MAX);
+            all.extend(bytes);
+            next = reached;
+            slices += 1;
+        }
+        assert!(slices > 2 && all == chunk.repeat(200));
     }
 }

@@ -233,7 +233,7 @@ impl MailboxSession {
         search::run(&self.mailboxes, &owner, plan).await.map(Reply::Matched)
     }
 
-    /// Renders messages; the pieces go to the client in order, then [`FetchRun::finish`] has the answer.
+    /// Renders messages; the slices go to the client in order, then [`FetchRun::answer`] has the answer.
     ///
     /// # Errors
     /// When nobody has logged in or the shard cannot be read.

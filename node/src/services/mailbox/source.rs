@@ -8,29 +8,34 @@ use protocols::mime::ReadAt;
 use std::cell::OnceCell;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// One message's body, opened when it is first read.
 pub struct MessageSource<'a> {
-    bodies: &'a Bodies,
-    /// Hash and size; `None` when nobody said that the body is needed.
-    body: Option<(BodyHash, u64)>,
+    /// Where, hash and size; `None` when nobody said that the body is needed.
+    body: Option<(&'a Bodies, BodyHash, u64)>,
     open: OnceCell<Open>,
 }
 
 enum Open {
     Kept(Vec<u8>),
-    File(BodyReader),
+    File(Arc<BodyReader>),
 }
 
 impl<'a> MessageSource<'a> {
     /// A body that may never be needed.
-    pub fn new(bodies: &'a Bodies, body: Option<(BodyHash, u64)>) -> Self {
-        MessageSource { bodies, body, open: OnceCell::new() }
+    pub fn new(bodies: &'a Bodies, hash: BodyHash, size: u64) -> Self {
+        MessageSource { body: Some((bodies, hash, size)), open: OnceCell::new() }
+    }
+
+    /// No body: reading it is an error.
+    pub fn absent() -> Self {
+        MessageSource { body: None, open: OnceCell::new() }
     }
 
     /// Its length in bytes.
     pub fn size(&self) -> u64 {
-        self.body.map_or(0, |(_, size)| size)
+        self.body.map_or(0, |(_, _, size)| size)
     }
 
     fn open(&self) -> io::Result<&Open> {
@@ -44,10 +49,11 @@ impl<'a> MessageSource<'a> {
     }
 
     fn read_in(&self) -> io::Result<Open> {
-        let (hash, size) = self.body.ok_or_else(|| io::Error::other("a body was read that was not looked up"))?;
-        let reader = self.bodies.open_body(&hash)?;
+        let (bodies, hash, size) =
+            self.body.ok_or_else(|| io::Error::other("a body was read that was not looked up"))?;
+        let reader = bodies.open_body(&hash)?;
         if size > BODY_KEPT_BYTES_MAX {
-            return Ok(Open::File(reader));
+            return Ok(Open::File(Arc::new(reader)));
         }
         let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
         read_exact(&reader, 0, &mut bytes)?;
@@ -57,6 +63,14 @@ impl<'a> MessageSource<'a> {
     /// Whether the body can be opened.
     pub fn is_there(&self) -> bool {
         self.open().is_ok()
+    }
+
+    /// The open body when it is too large to be kept.
+    pub fn reader_of_large(&self) -> io::Result<Option<Arc<BodyReader>>> {
+        match self.open()? {
+            Open::Kept(_) => Ok(None),
+            Open::File(reader) => Ok(Some(Arc::clone(reader))),
+        }
     }
 
     /// Gives a range piece by piece to `take`; a file shorter than the range is `UnexpectedEof`.
@@ -93,7 +107,11 @@ fn slice<'b>(bytes: &'b [u8], range: &Range<u64>) -> io::Result<&'b [u8]> {
     ends.and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-fn read_exact(reader: &BodyReader, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
+/// Fills `into` from `offset` on.
+///
+/// # Errors
+/// `UnexpectedEof` when the body ends before.
+pub fn read_exact(reader: &BodyReader, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
     while !into.is_empty() {
         let read = reader.read_at(offset, into)?;
         if read == 0 {
