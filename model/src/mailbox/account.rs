@@ -64,6 +64,7 @@ pub fn remove(txn: &mut dyn Txn, account: AccountId, outcome: &mut Outcome) -> R
     })?;
     for folder in folders {
         txn.put(&key::garbage(account, folder), &[]);
+        outcome.touched.push(Touch::Folder(account, folder));
     }
     outcome.changes.push(Change::FolderList(account));
     Ok(Reply::Done)
