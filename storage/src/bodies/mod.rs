@@ -43,8 +43,15 @@ struct Staged {
     durable: bool,
     /// When it was finished, until a record names it.
     fresh_since: Option<Instant>,
-    /// Linked to its place: the staged name is needed only until files are synced.
+    /// Linked to its place or not wanted: the staged name is needed only until files are synced.
     placed: bool,
+}
+
+impl Staged {
+    /// Nobody needs the staged name but one who staged the same bytes again and has not named them yet.
+    fn settle(&mut self) {
+        self.placed |= self.fresh_since.is_none();
+    }
 }
 
 /// What became of a body's file in its place.
@@ -57,15 +64,16 @@ pub enum Placed {
 }
 
 impl Bodies {
-    /// Takes over the directories of `disk`, making them when they are absent.
-    pub(crate) fn open(disk: Arc<dyn Disk>) -> io::Result<Self> {
-        disk::ensure_directory(&*disk, STAGING)?;
-        disk::ensure_directory(&*disk, "bodies")?;
-        for first in 0..=u8::MAX {
-            disk::ensure_directory(&*disk, &format!("bodies/{first:02x}"))?;
-        }
+    /// Bodies of `disk`, whose directories ([`Self::directories`]) are there.
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         let locks = (0..limits::BODY_LOCKS).map(|_| Mutex::new(())).collect();
-        Ok(Bodies { disk, next_temporary: AtomicU64::new(0), waiting: Mutex::default(), locks, missing: Mutex::default() })
+        Bodies { disk, next_temporary: AtomicU64::new(0), waiting: Mutex::default(), locks, missing: Mutex::default() }
+    }
+
+    /// The directories bodies need.
+    pub(crate) fn directories() -> impl Iterator<Item = String> {
+        let shelves = (0..=u8::MAX).map(|first| format!("bodies/{first:02x}"));
+        [STAGING.to_owned(), "bodies".to_owned()].into_iter().chain(shelves)
     }
 
     /// Begins a body that arrives piece by piece.
@@ -139,6 +147,9 @@ impl Bodies {
                 *count -= 1;
                 if *count == 0 {
                     waiting.names.remove(&hash);
+                    if let Some(staged) = waiting.staged.get_mut(&hash) {
+                        staged.settle();
+                    }
                 }
             }
         }
@@ -216,14 +227,9 @@ impl Bodies {
         self.missing.lock().remove(hash);
     }
 
-    /// An applied entry has used the body or did not need it.
-    pub(crate) fn settle(&self, hash: &BodyHash) {
-        self.mark_placed(hash);
-    }
-
     fn mark_placed(&self, hash: &BodyHash) {
         if let Some(staged) = self.waiting.lock().staged.get_mut(hash) {
-            staged.placed = true;
+            staged.settle();
         }
     }
 

@@ -330,10 +330,10 @@ impl GroupLog {
     fn read_rows(&self, range: Range<u64>, bytes_max: usize, bytes: &mut usize, found: &mut Vec<(u64, Bytes)>) -> io::Result<()> {
         let keys = key::record(self.shared.group, range.start)..key::record(self.shared.group, range.end);
         let mut problem = None;
-        let mut next = range.start;
+        let mut next = None;
         self.shared.rows.scan(Column::RaftLog, keys.start.as_slice()..keys.end.as_slice(), &mut |name, value| {
-            let decoded = match (key::record_index(name), record::decode(value)) {
-                (Some(index), Ok(decoded)) if index == next => decoded,
+            let (index, decoded) = match (key::record_index(name), record::decode(value)) {
+                (Some(index), Ok(decoded)) if next.is_none_or(|next| index == next) => (index, decoded),
                 (_, Err(error)) => {
                     problem = Some(error);
                     return ControlFlow::Break(());
@@ -344,8 +344,8 @@ impl GroupLog {
                 return ControlFlow::Break(());
             }
             *bytes += decoded.bytes.len();
-            found.push((next, Bytes::copy_from_slice(decoded.bytes)));
-            next += 1;
+            found.push((index, Bytes::copy_from_slice(decoded.bytes)));
+            next = Some(index + 1);
             ControlFlow::Continue(())
         })?;
         problem.map_or(Ok(()), Err)

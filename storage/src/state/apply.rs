@@ -59,7 +59,8 @@ fn apply_batch(shared: &Shared, items: &[ApplyItem], thorough: bool) -> io::Resu
     let redo_row = (!redo.is_empty()).then(|| encode_redo(&redo));
     let membership = items.iter().rev().find_map(|item| item.membership.clone());
     finish(shared, batch, redo_row, last, membership, renames)?;
-    settle_bodies(shared, items, last.index);
+    // The records need their staged bodies no more; their staged names go after the next sync of files.
+    core.bodies.forget(shared.group, items.first().map_or(0, |first| first.index), last.index);
     add(&core.metrics.applied, items.len() as u64);
     Ok(outcomes)
 }
@@ -138,18 +139,6 @@ fn finish(
         meta.membership = membership;
     }
     Ok(())
-}
-
-/// The records need their staged bodies no more; their staged names go after the next sync of files.
-fn settle_bodies(shared: &Shared, items: &[ApplyItem], last: u64) {
-    let first = items.first().map_or(last, |item| item.index);
-    let bodies = &shared.core.bodies;
-    for body in items.iter().filter_map(|item| item.entry.as_ref()).flat_map(|entry| entry.command.bodies()) {
-        if body.inline.is_none() {
-            bodies.settle(&body.hash);
-        }
-    }
-    bodies.forget(shared.group, first, last);
 }
 
 /// The fault of writing rows before their files, for the test that must notice it.

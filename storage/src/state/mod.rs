@@ -101,6 +101,7 @@ impl GroupState {
         let meta = recover::read_meta(&core, group, &log)?;
         let state = GroupState { shared: Arc::new(Shared { group, core, log, lane, meta: Mutex::new(meta) }) };
         recover::recover(&state.shared)?;
+        state.shared.move_purge_limit();
         Ok(state)
     }
 

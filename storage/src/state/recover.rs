@@ -64,19 +64,17 @@ pub fn recover(shared: &Shared) -> io::Result<()> {
     }
     let (touches, redo_rows) = unsure(shared)?;
     let (Some(applied), true) = (applied, synced < applied || !touches.is_empty()) else { return Ok(()) };
-    {
-        let _files = shared.core.files.read();
-        if !touches.is_empty() {
-            mend(shared, generation, &touches, synced, applied)?;
-            shared.core.disk.sync_all()?;
-        }
-    }
     let mut batch = Batch::default();
+    if !touches.is_empty() {
+        let _files = shared.core.files.read();
+        batch = mend(shared, generation, &touches, synced, applied)?;
+        // Only then may the rows that ask for this be forgotten.
+        shared.core.disk.sync_all()?;
+    }
     redo_rows.into_iter().for_each(|row| batch.delete(Column::Local, row));
     batch.put(Column::RaftMeta, key::meta(shared.group, Meta::FilesSynced), applied.to_le_bytes().to_vec());
     shared.core.rows.write(batch, Sync::No)?;
     shared.meta.lock().files_synced = Some(applied);
-    shared.move_purge_limit();
     Ok(())
 }
 
@@ -120,7 +118,8 @@ fn unsure(shared: &Shared) -> io::Result<(Touches, Vec<Vec<u8>>)> {
     problem.map_or(Ok((touches, redo_rows)), Err)
 }
 
-fn mend(shared: &Shared, generation: key::Generation, touches: &Touches, synced: Option<u64>, applied: u64) -> io::Result<()> {
+/// Mends files; returns what the local rows must say once they are synced.
+fn mend(shared: &Shared, generation: key::Generation, touches: &Touches, synced: Option<u64>, applied: u64) -> io::Result<Batch> {
     let view = super::ReadView::new(shared.group, shared.core.rows.snapshot())?;
     let needed = needed_bodies(&view, touches)?;
     place_from_log(shared, &needed, synced, applied)?;
@@ -132,8 +131,7 @@ fn mend(shared: &Shared, generation: key::Generation, touches: &Touches, synced:
             projection.local.set_rename((*account, *folder, *uid), false);
         }
     }
-    let batch = std::mem::take(&mut projection.local.batch);
-    shared.core.rows.write(batch, Sync::No)
+    Ok(std::mem::take(&mut projection.local.batch))
 }
 
 fn needed_bodies(view: &super::ReadView, touches: &Touches) -> io::Result<HashSet<BodyHash>> {

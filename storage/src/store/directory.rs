@@ -1,6 +1,7 @@
 //! The data directory's own files: who holds it, which format it has, which node it belongs to.
 
-use crate::disk::{Disk, read_small, replace_durably};
+use crate::bodies::Bodies;
+use crate::disk::{Disk, ensure_directory, read_small, replace_durably};
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -58,6 +59,14 @@ pub fn check_version(disk: &dyn Disk) -> Result<(), OpenError> {
         Some(found) if found == VERSION.as_bytes() => Ok(()),
         Some(found) => Err(OpenError::Version { found: String::from_utf8_lossy(&found).into_owned() }),
     }
+}
+
+/// Makes the directories that files of later syncs lie in; durable, so that syncing such a file's own directory is enough.
+pub fn make_all(disk: &dyn Disk) -> io::Result<()> {
+    for directory in ["mail", "queue"].map(String::from).into_iter().chain(Bodies::directories()) {
+        ensure_directory(disk, &directory)?;
+    }
+    disk.sync_all()
 }
 
 /// The identity last set.

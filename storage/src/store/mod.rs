@@ -78,10 +78,8 @@ impl Store {
     }
 
     fn assemble(parts: Parts, progress: &Progress) -> io::Result<Store> {
-        for directory in ["mail", "queue"] {
-            crate::disk::ensure_directory(&*parts.disk, directory)?;
-        }
-        let bodies = Arc::new(Bodies::open(parts.disk.clone())?);
+        directory::make_all(&*parts.disk)?;
+        let bodies = Arc::new(Bodies::new(parts.disk.clone()));
         let metrics = Arc::new(Metrics::default());
         let mut threads = Vec::new();
         let writer = if parts.threads {

@@ -42,9 +42,10 @@ impl World {
         checks::acknowledged(store, &self.witness)?;
         checks::rows_agree(store, &self.witness)?;
         checks::bodies_whole(store)?;
-        checks::files_agree(store, &self.disk.paths())?;
         let go_on = |step: &Step| driver.play(std::slice::from_ref(step)).map_err(|error| format!("going on failed: {error}"));
+        // Files may be ahead of rows that a crash took, until the entries that made them are applied again.
         go_on(&Step::Apply)?;
+        checks::files_agree(store, &self.disk.paths())?;
         more.iter().try_for_each(go_on)?;
         [Step::Apply, Step::Tick].iter().try_for_each(go_on)?;
         checks::rows_agree(store, &self.witness)?;
@@ -71,7 +72,10 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
     };
     let operations = whole.power.used();
     whole.check(more).map_err(|why| format!("seed {seed} without a crash: {why}"))?;
+    let only: Option<u64> = std::env::var("D").ok().and_then(|d| d.parse().ok());
+    if only.is_some() { for step in script { eprintln!("{step:?}"); } }
     for allowed in (0..opened).step_by(97).chain(opened..operations) {
+        if only.is_some_and(|only| only != allowed) { continue }
         let world = World::new(allowed, seed ^ allowed.wrapping_mul(0x9e37_79b9));
         if let Ok(driver) = world.open() {
             // The power goes out somewhere in here.
@@ -80,9 +84,11 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
         for _ in 0..2 {
             let again = world.power.random(60);
             world.crash(again);
+            if std::env::var("D").is_ok() { eprintln!("== restart with {again}"); dump(&world); }
             // A start that is cut short as well, or one that is followed by a crash at once.
             let _ = world.open();
         }
+        if std::env::var("D").is_ok() { eprintln!("== final"); }
         world.crash(ALWAYS);
         world.check(more).map_err(|why| format!("seed {seed}, power cut after {allowed} of {operations} operations: {why}"))?;
     }
@@ -96,7 +102,7 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_any_crash() {
-    for seed in seeds(12) {
+    for seed in seeds(std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(12)) {
         if let Err(why) = crash_everywhere(seed, 30) {
             panic!("{why}");
         }
@@ -177,4 +183,16 @@ fn transfer(source: &Driver, target: &Driver) {
         assert_eq!(staged.finish_as_file().unwrap(), hash);
     }
     wait(|done| install.finish(snapshot.position().clone(), done)).unwrap();
+}
+
+fn dump(world: &World) {
+    use crate::rows::{Column, RowsRead};
+    for (path, inode) in world.disk.paths() {
+        if path.starts_with("bodies/") && path.len() < 12 { continue }
+        eprintln!("  {path} {inode}");
+    }
+    for column in [Column::RaftMeta, Column::Local] {
+        world.rows.scan(column, &[]..&[0xff; 64], &mut |k, v| { eprintln!("  {:?} {:?} {}", column, String::from_utf8_lossy(k), v.len().to_string() + " " + &String::from_utf8_lossy(v).escape_debug().to_string()); std::ops::ControlFlow::Continue(()) }).unwrap();
+    }
+    world.rows.scan(Column::RaftLog, &[]..&[0xff; 64], &mut |k, _| { eprintln!("  log {:?}", &k[4..]); std::ops::ControlFlow::Continue(()) }).unwrap();
 }

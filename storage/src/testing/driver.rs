@@ -52,7 +52,6 @@ impl Driver {
                 self.apply()?;
                 self.append(entry, false)?;
                 let last = self.store.state(GROUP)?.applied().map(|(index, _)| index);
-                self.witness.proposed.lock().truncate(last.unwrap_or(0) as usize);
                 wait(|done| log.truncate_after(last, done))
             }
             Step::Snapshot => {

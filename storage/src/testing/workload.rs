@@ -73,7 +73,7 @@ fn command(at: u64, dice: &dyn Fn(u64) -> u64) -> Command {
     let folder = FolderId(1 + if dice(2) == 0 { 0 } else { dice(8) });
     let name = |dice: &dyn Fn(u64) -> u64| ["Work", "Work/Old", "Play", "Trash"][dice(4) as usize].to_owned();
     let uids = UidSet::from_ranges([(1 + dice(2) as u32, 1 + dice(4) as u32)]);
-    Command::Mailbox(match dice(17) {
+    Command::Mailbox(match dice(34) / 2 {
         0..4 => MailboxCommand::Deliver {
             message: operation(at),
             body: body(dice(4), dice(3) == 0),
@@ -105,6 +105,7 @@ fn command(at: u64, dice: &dyn Fn(u64) -> u64) -> Command {
         11 => MailboxCommand::CreateFolder { account, name: name(dice), special_use: None },
         12 => MailboxCommand::DeleteFolder { account, name: name(dice) },
         13 => MailboxCommand::RenameFolder { account, from: name(dice), to: name(dice) },
+        14 if dice(12) == 0 => MailboxCommand::RemoveAccount { account },
         14 => MailboxCommand::Reap { account },
         _ => return Command::Queue(queue_command(at, dice)),
     })
