@@ -88,6 +88,18 @@ impl Tree {
         }
     }
 
+    /// No disk keeps the second of two renames of a directory without the first: it would have two names.
+    fn would_name_twice(&self, change: &NameChange) -> bool {
+        change.iter().filter_map(|(.., to)| *to).filter(|to| self.names(*to).is_some()).any(|moved| {
+            self.nodes.iter().any(|(at, node)| match node {
+                Node::Directory { durable, .. } => durable.iter().any(|(name, to)| {
+                    *to == moved && !change.iter().any(|(from, old, to)| from == at && old == name && to.is_none())
+                }),
+                Node::File { .. } => false,
+            })
+        })
+    }
+
     fn links(&self, inode: Inode) -> u64 {
         let mut links = 0;
         let mut waiting = vec![ROOT];
@@ -122,8 +134,7 @@ impl SimDisk {
     pub fn recover(&self) {
         let mut tree = self.tree.lock();
         for change in std::mem::take(&mut tree.unsynced) {
-            let ends_somewhere = change.iter().all(|(at, ..)| tree.nodes.contains_key(at));
-            if ends_somewhere && self.power.random(2) == 0 {
+            if self.power.random(2) == 0 && !tree.would_name_twice(&change) {
                 change.iter().for_each(|(directory, name, to)| tree.set_durable(*directory, name, *to));
             }
         }

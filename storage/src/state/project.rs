@@ -190,9 +190,9 @@ impl<'a> Projection<'a> {
     fn refill(&mut self, account: AccountId, folder: FolderId, path: &str) -> io::Result<()> {
         let mut names: HashSet<String> = self.disk().list(&format!("{path}/cur"))?.into_iter().collect();
         for (_, file) in self.local.messages(account, folder)? {
-            if !names.remove(&file.name) {
-                self.link(&file.hash, &format!("{path}/cur/{}", file.name), path)?;
-            }
+            // A name that is there may be that of a file whose bytes a crash took: linking again replaces such a one.
+            names.remove(&file.name);
+            self.link(&file.hash, &format!("{path}/cur/{}", file.name), path)?;
         }
         let mut unknown: Vec<String> = names.into_iter().collect();
         unknown.sort();
