@@ -63,6 +63,17 @@ pub enum Placed {
     Missing,
 }
 
+/// What became of a body that lost a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A record that is not applied yet names it: look again later.
+    Wanted,
+    /// It has other names, or is gone.
+    Unneeded,
+    /// Its last name is removed, once the disk is synced.
+    Removed,
+}
+
 impl Bodies {
     /// Bodies of `disk`, whose directories ([`Self::directories`]) are there.
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
@@ -287,18 +298,20 @@ impl Bodies {
     }
 
     /// Removes a body that has no other name and that nothing waits for. The caller sees to it that no apply runs.
-    pub(crate) fn remove_unreferenced(&self, hash: &BodyHash) -> io::Result<bool> {
+    pub(crate) fn remove_unreferenced(&self, hash: &BodyHash) -> io::Result<Removal> {
         {
             let waiting = self.waiting.lock();
             if waiting.names.contains_key(hash) || waiting.staged.contains_key(hash) {
-                return Ok(false);
+                return Ok(Removal::Wanted);
             }
         }
         let _alone = self.lock(hash);
         match self.disk.stat(&place(hash))? {
-            Some(stat) if stat.links <= 1 => disk::ensure_unlinked(&*self.disk, &place(hash)).map(|()| true),
-            Some(_) => Ok(true),
-            None => Ok(true),
+            Some(stat) if stat.links <= 1 => {
+                disk::ensure_unlinked(&*self.disk, &place(hash))?;
+                Ok(Removal::Removed)
+            }
+            _ => Ok(Removal::Unneeded),
         }
     }
 

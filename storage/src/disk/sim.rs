@@ -241,6 +241,9 @@ impl Disk for SimDisk {
         let inode = tree.find(from).ok_or_else(|| error(io::ErrorKind::NotFound, from))?;
         let (from_directory, from_name) = tree.parent(from)?;
         let (to_directory, to_name) = tree.parent(to)?;
+        if to.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
+            return Err(error(io::ErrorKind::InvalidInput, to));
+        }
         let replaced = tree.find(to).and_then(|there| tree.names(there));
         if replaced.is_some_and(|names| !names.is_empty()) {
             return Err(error(io::ErrorKind::DirectoryNotEmpty, to));

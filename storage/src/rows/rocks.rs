@@ -28,12 +28,7 @@ pub struct RocksRows {
 
 impl RocksRows {
     /// Opens or makes the database in `path`. Corruption anywhere but at the torn end of the log is an error.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, WalKind::Growing)
-    }
-
-    /// As [`Self::open`] with a chosen log.
-    pub fn open_with(path: &Path, wal: WalKind) -> io::Result<Self> {
+    pub fn open(path: &Path, wal: WalKind) -> io::Result<Self> {
         let cache = Cache::new_lru_cache(limits::BLOCK_CACHE_BYTES);
         let columns = Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
         let db = DB::open_cf_descriptors(&database_options(wal), path, columns).map_err(broken)?;

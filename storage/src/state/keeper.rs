@@ -109,11 +109,13 @@ fn sync_files(core: &Core, groups: &[Arc<Shared>], asked: bool) -> io::Result<()
     // A change of files is either wholly before the marks or wholly behind them.
     let quiet = core.files.write();
     for group in groups {
-        let meta = group.meta.lock();
+        let mut meta = group.meta.lock();
         let applied = meta.applied.as_ref().map(|(index, _)| *index);
-        if applied > meta.files_synced || meta.redo_first < meta.redo_next {
-            dirty |= meta.redo_first < meta.redo_next;
-            marks.push((group, applied, meta.redo_first..meta.redo_next));
+        let removed = std::mem::take(&mut meta.removed);
+        let changed = meta.redo_first < meta.redo_next || !removed.is_empty();
+        dirty |= changed;
+        if changed || applied > meta.files_synced {
+            marks.push((group, applied, meta.redo_first..meta.redo_next, removed));
         }
     }
     let placed = core.bodies.placed_staged();
@@ -129,8 +131,9 @@ fn sync_files(core: &Core, groups: &[Arc<Shared>], asked: bool) -> io::Result<()
         }
     }
     core.bodies.sweep_staging(&placed)?;
-    for (group, applied, redo) in marks {
+    for (group, applied, redo, removed) in marks {
         let mut batch = Batch::default();
+        removed.into_iter().for_each(|row| batch.delete(Column::Local, row));
         redo.clone().for_each(|serial| batch.delete(Column::Local, key::redo(group.group, serial)));
         if let Some(applied) = applied {
             batch.put(Column::RaftMeta, key::meta(group.group, Meta::FilesSynced), applied.to_le_bytes().to_vec());

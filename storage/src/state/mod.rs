@@ -32,7 +32,7 @@ use crate::{Decode, Done};
 use bytes::Bytes;
 use model::{GroupId, Outcome};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -90,6 +90,8 @@ pub(crate) struct GroupMeta {
     pub repeat_until: Option<u64>,
     /// Files whose names do not show their flags yet exist.
     pub renames: bool,
+    /// Trash rows whose bodies are removed, to be forgotten with the next sync of files.
+    pub removed: BTreeSet<Vec<u8>>,
     /// Snapshots in use, by serial number, with the entry each holds.
     pub pins: BTreeMap<u64, u64>,
     pub next_pin: u64,

@@ -129,9 +129,13 @@ impl<'a> Projection<'a> {
             if self.thorough {
                 left.extend(have.iter().chain(stale).chain(&want).map(|name| (*account, name.clone())));
                 left.insert((*account, moving(*folder)));
-            } else if let (Some(have), Some(home)) = (have.filter(|have| moves(have, want.as_ref())), self.account_on_disk(*account)?) {
-                self.rename_directory(&under(&home, &have), &under(&home, &moving(*folder)))?;
-                left.insert((*account, moving(*folder)));
+            } else if let (Some(have), Some(home)) =
+                (have.filter(|have| Some(have) != want.as_ref()), self.account_on_disk(*account)?)
+            {
+                left.insert((*account, if have.is_empty() { String::new() } else { moving(*folder) }));
+                if !have.is_empty() {
+                    self.rename_directory(&under(&home, &have), &under(&home, &moving(*folder)))?;
+                }
             }
         }
         for touch in touches.keys() {
@@ -169,6 +173,17 @@ impl<'a> Projection<'a> {
         self.redo.push(Redo::Folder(account, folder, names));
         self.local.set_folder(account, folder, want.filter(|_| home.is_some()).as_deref());
         Ok(())
+    }
+
+    /// INBOX is gone but its directory is the account's: only the files go.
+    fn empty_inbox(&self, home: &str) -> io::Result<()> {
+        let directory = format!("{home}/cur");
+        if self.disk().stat(&directory)?.is_none() {
+            return Ok(());
+        }
+        let mut names = self.disk().list(&directory)?;
+        names.sort();
+        names.iter().try_for_each(|name| disk::ensure_unlinked(self.disk(), &format!("{directory}/{name}")))
     }
 
     /// Whether the directory took its new name; not when it is not there or the name is taken.
@@ -209,9 +224,10 @@ impl<'a> Projection<'a> {
                     names.insert(self.local.folders(account)?.into_values().collect())
                 }
             };
-            // The empty name is INBOX: the account's own directory, which goes with the account alone.
-            if !name.is_empty() && !names.contains(&name) {
-                disk::ensure_tree_removed(self.disk(), &under(&home, &name))?;
+            match names.contains(&name) {
+                true => {}
+                false if name.is_empty() => self.empty_inbox(&home)?,
+                false => disk::ensure_tree_removed(self.disk(), &under(&home, &name))?,
             }
         }
         Ok(())
@@ -353,12 +369,6 @@ impl<'a> Projection<'a> {
 
 fn mail(directory: &str) -> String {
     format!("mail/{directory}")
-}
-
-/// Whether a folder's directory leaves its name. INBOX is the account's own directory (the empty name): it cannot move into
-/// itself, and goes with the account.
-fn moves(have: &str, want: Option<&String>) -> bool {
-    !have.is_empty() && want.is_none_or(|want| want != have)
 }
 
 fn under(home: &str, directory: &str) -> String {

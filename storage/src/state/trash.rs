@@ -1,6 +1,7 @@
 //! Removes bodies that lost their last name, once the entry that took it is purged here and no snapshot needs it (C7).
 
 use super::Shared;
+use crate::bodies::Removal;
 use crate::key;
 use crate::rows::{Batch, Column, Sync};
 use model::BodyHash;
@@ -18,30 +19,39 @@ pub fn sweep(shared: &Shared) -> io::Result<bool> {
     let first = key::trash(shared.group, 0, &BodyHash([0; 32]));
     let end = key::trash(shared.group, upto.saturating_add(1), &BodyHash([0; 32]));
     let mut due = Vec::new();
+    let done = shared.meta.lock().removed.clone();
     shared.core.rows.scan(Column::Local, &first..&end, &mut |key, _| {
-        due.push(key.to_vec());
+        if !done.contains(key) {
+            due.push(key.to_vec());
+        }
         if due.len() < PER_ROUND { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let more = due.len() == PER_ROUND;
+    let full = due.len() == PER_ROUND;
     let mut batch = Batch::default();
-    let prefix = key::LOCAL_BYTES + 8;
+    let mut removed = 0;
     for row in due {
-        let hash = row.get(prefix..).and_then(|hash| hash.try_into().ok()).map(BodyHash);
-        let over = match hash {
+        let hash = row.get(key::LOCAL_BYTES + 8..).and_then(|hash| hash.try_into().ok()).map(BodyHash);
+        let removal = match hash {
             Some(hash) => {
                 // No apply is between finding a body there and giving it a name.
                 let _files = shared.core.files.write();
                 shared.core.bodies.remove_unreferenced(&hash)?
             }
-            None => true,
+            None => Removal::Unneeded,
         };
-        if over {
-            batch.delete(Column::Local, row);
+        match removal {
+            Removal::Wanted => {}
+            Removal::Unneeded => batch.delete(Column::Local, row),
+            // The row goes only when the removal is durable: a crash may bring the file back.
+            Removal::Removed => {
+                removed += 1;
+                shared.meta.lock().removed.insert(row);
+            }
         }
     }
-    let removed = !batch.changes.is_empty();
-    if removed {
+    let progress = removed > 0 || !batch.changes.is_empty();
+    if !batch.changes.is_empty() {
         shared.core.rows.write(batch, Sync::No)?;
     }
-    Ok(more && removed)
+    Ok(full && progress)
 }

@@ -12,7 +12,7 @@ use crate::key;
 use crate::lane::Lane;
 use crate::limits;
 use crate::log::{GroupLog, LogWriter, Metrics, MetricsView};
-use crate::rows::{Column, RocksRows, Rows};
+use crate::rows::{Column, RocksRows, Rows, WalKind};
 use crate::state::{Core, GroupState, Keeper};
 use bytes::Bytes;
 use directory::Lock;
@@ -63,10 +63,15 @@ impl Store {
     /// Opens the data directory: takes its lock, checks its format, brings files in line with rows after a crash.
     /// Blocks, after a crash for as long as it takes to repeat what the last second did.
     pub fn open(options: Options) -> Result<Store, OpenError> {
+        Store::open_with_wal(options, WalKind::Growing)
+    }
+
+    /// As [`Self::open`] with a chosen write-ahead log, for measuring.
+    pub fn open_with_wal(options: Options, wal: WalKind) -> Result<Store, OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&options.data).map_err(OpenError::Io)?);
         let lock = Lock::take(&options.data)?;
         directory::check_version(&*disk)?;
-        let rows = Arc::new(RocksRows::open(&options.data.join("rows")).map_err(OpenError::Rows)?);
+        let rows = Arc::new(RocksRows::open(&options.data.join("rows"), wal).map_err(OpenError::Rows)?);
         let parts = Parts { disk, rows, decode: options.decode, data: options.data, lock: Some(lock), threads: true };
         Store::assemble(parts, &options.progress).map_err(OpenError::Io)
     }

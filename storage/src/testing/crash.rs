@@ -51,7 +51,7 @@ impl World {
         checks::rows_agree(store, &self.witness)?;
         checks::bodies_whole(store)?;
         checks::files_agree(store, &self.disk.paths())?;
-        [Step::Purge, Step::Tick, Step::Tick].iter().try_for_each(go_on)?;
+        [Step::Purge, Step::Tick, Step::Tick, Step::Tick].iter().try_for_each(go_on)?;
         checks::bodies_whole(store)?;
         checks::nothing_left_over(store, &self.disk.paths())?;
         let size = store.log(GROUP).map_err(|error| error.to_string())?.size();
@@ -64,6 +64,7 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
     let script = script(seed, steps);
     let (script, more) = script.split_at(steps - 3);
     let whole = World::new(ALWAYS, seed);
+    if std::env::var("D").is_ok() { for step in script.iter().chain(more) { eprintln!("{step:?}"); } }
     let opened = {
         let driver = whole.open().map_err(|error| error.to_string())?;
         let opened = whole.power.used();
