@@ -24,7 +24,10 @@ fn main() {
         std::process::exit(2);
     };
     let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(3);
-    println!("{:<9} {:>7} {:>6} {:>9} {:>9} {:>10} {:>11} {:>10}", "wal", "bytes", "calls", "msg/s", "syncs/s", "syncs/msg", "written/B", "cpu us/msg");
+    println!(
+        "{:<9} {:>7} {:>6} {:>9} {:>9} {:>10} {:>11} {:>10}",
+        "wal", "bytes", "calls", "msg/s", "syncs/s", "syncs/msg", "written/B", "cpu us/msg"
+    );
     for wal in [WalKind::Growing, WalKind::Recycled] {
         for size in [4 * 1024, 50 * 1024] {
             for appenders in [1, 8, 50] {
@@ -83,7 +86,12 @@ fn append_for(store: &Store, size: usize, appenders: u32, time: Duration) -> u64
                         let Some(log) = log.as_ref() else { return };
                         let index = log.last_index().max(log.purged_index()).map_or(0, |last| last + 1);
                         let record = LogRecord { index, bytes: noise.clone(), bodies: Vec::<BodyHash>::new() };
-                        log.append(vec![record], Box::new(move |result| drop(sender.send(result.is_ok()))));
+                        log.append(
+                            vec![record],
+                            Box::new(move |result| {
+                                let _ = sender.send(result.is_ok());
+                            }),
+                        );
                         if index % KEPT == 0 && index > KEPT {
                             log.purge_unchecked(index - KEPT, Bytes::from_static(b"position"));
                         }

@@ -131,7 +131,11 @@ pub fn trash(group: GroupId, index: u64, hash: &BodyHash) -> Vec<u8> {
 }
 
 /// What a derived record's key starts with.
-pub fn cache(group: GroupId, generation_now: Generation, (account, folder, uid): (AccountId, FolderId, Uid)) -> Vec<u8> {
+pub fn cache(
+    group: GroupId,
+    generation_now: Generation,
+    (account, folder, uid): (AccountId, FolderId, Uid),
+) -> Vec<u8> {
     let mut key = number(number(generation(group, generation_now), account.0), folder.0);
     key.extend_from_slice(&uid.to_be_bytes());
     key

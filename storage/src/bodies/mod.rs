@@ -152,7 +152,8 @@ impl Bodies {
         if waiting.named.is_empty() {
             return;
         }
-        let over: Vec<(GroupId, u64)> = waiting.named.range((group, first)..=(group, last)).map(|(at, _)| *at).collect();
+        let over: Vec<(GroupId, u64)> =
+            waiting.named.range((group, first)..=(group, last)).map(|(at, _)| *at).collect();
         for hash in over.iter().filter_map(|at| waiting.named.remove(at)).flatten().collect::<Vec<_>>() {
             if let Some(count) = waiting.names.get_mut(&hash) {
                 *count -= 1;
@@ -216,7 +217,11 @@ impl Bodies {
         if let Some(bytes) = inline {
             return self.rewrite(&path, bytes);
         }
-        if !(if verify { self.is_whole(&staged_path(hash), hash)? } else { self.disk.stat(&staged_path(hash))?.is_some() }) {
+        if !(if verify {
+            self.is_whole(&staged_path(hash), hash)?
+        } else {
+            self.disk.stat(&staged_path(hash))?.is_some()
+        }) {
             return Ok(Placed::Missing);
         }
         disk::ensure_unlinked(&*self.disk, &path)?;
@@ -366,7 +371,8 @@ impl Bodies {
     /// After recovery: removes staged names that no unapplied record needs.
     pub(crate) fn drop_unnamed_staging(&self) -> io::Result<()> {
         let mut waiting = self.waiting.lock();
-        let mut over: Vec<BodyHash> = waiting.staged.keys().filter(|hash| !waiting.names.contains_key(hash)).copied().collect();
+        let mut over: Vec<BodyHash> =
+            waiting.staged.keys().filter(|hash| !waiting.names.contains_key(hash)).copied().collect();
         over.sort();
         for hash in over {
             disk::ensure_unlinked(&*self.disk, &staged_path(&hash))?;

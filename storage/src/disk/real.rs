@@ -63,7 +63,7 @@ impl Disk for RealDisk {
             Ok(stat) => Ok(Some(Stat {
                 inode: stat.st_ino,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
-                links: stat.st_nlink as u64,
+                links: stat.st_nlink,
                 directory: FileType::from_raw_mode(stat.st_mode) == FileType::Directory,
             })),
             Err(rustix::io::Errno::NOENT) => Ok(None),
@@ -122,7 +122,10 @@ impl Disk for RealDisk {
 
     fn space(&self) -> io::Result<Space> {
         let stat = fs::fstatvfs(&self.root)?;
-        Ok(Space { total: stat.f_blocks.saturating_mul(stat.f_frsize), free: stat.f_bavail.saturating_mul(stat.f_frsize) })
+        Ok(Space {
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
     }
 }
 

@@ -55,7 +55,9 @@ impl Tree {
     }
 
     fn find(&self, path: &str) -> Option<Inode> {
-        path.split('/').filter(|name| !name.is_empty()).try_fold(ROOT, |inode, name| self.names(inode)?.get(name).copied())
+        path.split('/')
+            .filter(|name| !name.is_empty())
+            .try_fold(ROOT, |inode, name| self.names(inode)?.get(name).copied())
     }
 
     /// The directory of a path, and its last name.
@@ -76,7 +78,9 @@ impl Tree {
 
     /// Makes unsynced changes of a directory durable, in order.
     fn settle(&mut self, of: impl Fn(Inode) -> bool) {
-        let (due, rest) = std::mem::take(&mut self.unsynced).into_iter().partition(|change: &NameChange| change.iter().any(|(at, ..)| of(*at)));
+        let (due, rest) = std::mem::take(&mut self.unsynced)
+            .into_iter()
+            .partition(|change: &NameChange| change.iter().any(|(at, ..)| of(*at)));
         self.unsynced = rest;
         let due: Vec<NameChange> = due;
         due.iter().flatten().for_each(|(directory, name, to)| self.set_durable(*directory, name, *to));
@@ -249,7 +253,10 @@ impl Disk for SimDisk {
             return Err(error(io::ErrorKind::DirectoryNotEmpty, to));
         }
         if tree.find(to) != Some(inode) {
-            tree.change(vec![(from_directory, from_name.to_owned(), None), (to_directory, to_name.to_owned(), Some(inode))]);
+            tree.change(vec![
+                (from_directory, from_name.to_owned(), None),
+                (to_directory, to_name.to_owned(), Some(inode)),
+            ]);
         }
         Ok(())
     }

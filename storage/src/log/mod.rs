@@ -12,10 +12,10 @@ pub(crate) use metrics::add;
 pub use metrics::{Metrics, MetricsView};
 pub(crate) use writer::LogWriter;
 
+use crate::Done;
 use crate::key::{self, Meta};
 use crate::lane::Job;
 use crate::rows::{Batch, Column, Rows, Sync};
-use crate::Done;
 use bytes::Bytes;
 use model::{BodyHash, GroupId};
 use parking_lot::Mutex;
@@ -80,6 +80,8 @@ struct LogState {
     /// Counts truncations: an append from before one must not claim durability for what replaced it.
     epoch: u64,
     waiting: VecDeque<(u64, Job)>,
+    /// A write failed: nothing behind it will ever be durable, so nothing may wait for it.
+    failed: bool,
     purge_limit: Option<u64>,
     deferred_purge: Option<(u64, Bytes)>,
 }
@@ -277,7 +279,10 @@ impl GroupLog {
         let total = total.or(state.last.map(|(_, total)| total)).unwrap_or(state.purged_total);
         state.forget_upto(upto, total);
         batch.put(Column::RaftMeta, self.meta(Meta::Purged), record::encode_purged(upto, total, position));
-        batch.delete_range(Column::RaftLog, key::record(self.shared.group, 0)..key::record(self.shared.group, upto.saturating_add(1)));
+        batch.delete_range(
+            Column::RaftLog,
+            key::record(self.shared.group, 0)..key::record(self.shared.group, upto.saturating_add(1)),
+        );
         Ok(())
     }
 
@@ -315,7 +320,8 @@ impl GroupLog {
         let (range, in_rows) = {
             let state = self.shared.state.lock();
             let Some((last, _)) = state.last else { return Ok(found) };
-            let range = range.start.max(state.purged.map_or(0, |purged| purged + 1))..range.end.min(last.saturating_add(1));
+            let range =
+                range.start.max(state.purged.map_or(0, |purged| purged + 1))..range.end.min(last.saturating_add(1));
             let in_rows = range.start..range.end.min(state.tail.first());
             if in_rows.is_empty() {
                 state.tail.read(range.clone(), bytes_max, &mut bytes, &mut found);
@@ -333,7 +339,13 @@ impl GroupLog {
         Ok(found)
     }
 
-    fn read_rows(&self, range: Range<u64>, bytes_max: usize, bytes: &mut usize, found: &mut Vec<(u64, Bytes)>) -> io::Result<()> {
+    fn read_rows(
+        &self,
+        range: Range<u64>,
+        bytes_max: usize,
+        bytes: &mut usize,
+        found: &mut Vec<(u64, Bytes)>,
+    ) -> io::Result<()> {
         let keys = key::record(self.shared.group, range.start)..key::record(self.shared.group, range.end);
         let mut problem = None;
         let mut next = None;
@@ -362,12 +374,15 @@ impl GroupLog {
         self.shared.state.lock().durable
     }
 
-    /// Runs `job` once the record at `index` is durable: at once, or from the log writer's thread.
+    /// Runs `job` once the record at `index` is durable: at once, or from the log writer's thread. Dropped unrun when a
+    /// write has failed.
     pub(crate) fn when_durable(&self, index: u64, job: Job) {
         {
             let mut state = self.shared.state.lock();
             if state.durable.is_none_or(|durable| durable < index) {
-                state.waiting.push_back((index, job));
+                if !state.failed {
+                    state.waiting.push_back((index, job));
+                }
                 return;
             }
         }
@@ -378,8 +393,10 @@ impl GroupLog {
     pub(crate) fn bodies_named(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, BodyHash)) -> io::Result<()> {
         let keys = key::record(self.shared.group, range.start)..key::record(self.shared.group, range.end);
         let mut problem = None;
-        self.shared.rows.scan(Column::RaftLog, keys.start.as_slice()..keys.end.as_slice(), &mut |name, value| {
-            match (key::record_index(name), record::decode(value)) {
+        self.shared.rows.scan(
+            Column::RaftLog,
+            keys.start.as_slice()..keys.end.as_slice(),
+            &mut |name, value| match (key::record_index(name), record::decode(value)) {
                 (Some(index), Ok(decoded)) => {
                     decoded.bodies.iter().for_each(|hash| visit(index, *hash));
                     ControlFlow::Continue(())
@@ -388,8 +405,8 @@ impl GroupLog {
                     problem = Some(decoded.err().unwrap_or_else(record::broken));
                     ControlFlow::Break(())
                 }
-            }
-        })?;
+            },
+        )?;
         problem.map_or(Ok(()), Err)
     }
 
@@ -403,6 +420,16 @@ impl GroupLog {
 
     fn send(&self, work: Work, done: Done<()>) {
         self.shared.writer.send(Request { log: self.clone(), work, done });
+    }
+
+    /// A write failed: what waits for it is dropped.
+    fn write_failed(&self) {
+        let waiting = {
+            let mut state = self.shared.state.lock();
+            state.failed = true;
+            std::mem::take(&mut state.waiting)
+        };
+        drop(waiting);
     }
 
     /// Takes note of what the writer wrote, and returns what waited for it.

@@ -89,7 +89,11 @@ impl LogWriter {
     }
 
     /// A writer with its thread, which ends when every handle of the writer is dropped.
-    pub fn start(rows: Arc<dyn Rows>, bodies: Arc<Bodies>, metrics: Arc<Metrics>) -> io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(
+        rows: Arc<dyn Rows>,
+        bodies: Arc<Bodies>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let inner = Arc::new(Inner { rows, bodies, metrics });
         let (queue, requests) = channel();
         let worker = inner.clone();
@@ -153,7 +157,10 @@ impl Inner {
                     done(Ok(()));
                     ready.into_iter().for_each(|job| job());
                 }
-                Err(error) => done(Err(io::Error::new(error.kind(), error.to_string()))),
+                Err(error) => {
+                    log.write_failed();
+                    done(Err(io::Error::new(error.kind(), error.to_string())));
+                }
             }
         }
     }
@@ -168,7 +175,10 @@ impl Inner {
             Ok(missing) => missing,
             Err(error) => {
                 let failed: Vec<Request> = std::mem::take(requests);
-                failed.into_iter().for_each(|request| (request.done)(Err(io::Error::new(error.kind(), error.to_string()))));
+                for request in failed {
+                    request.log.write_failed();
+                    (request.done)(Err(io::Error::new(error.kind(), error.to_string())));
+                }
                 return;
             }
         };
@@ -183,6 +193,7 @@ impl Inner {
         let bad: Vec<Request> = bad;
         for request in bad {
             let error = io::Error::new(io::ErrorKind::NotFound, "a record names a body that is not on this node");
+            request.log.write_failed();
             (request.done)(Err(error));
         }
     }
@@ -211,7 +222,10 @@ impl Inner {
                 Work::Purge { upto, total, position } => {
                     let value = record::encode_purged(*upto, *total, position);
                     batch.put(Column::RaftMeta, key::meta(group, Meta::Purged), value);
-                    batch.delete_range(Column::RaftLog, key::record(group, 0)..key::record(group, upto.saturating_add(1)));
+                    batch.delete_range(
+                        Column::RaftLog,
+                        key::record(group, 0)..key::record(group, upto.saturating_add(1)),
+                    );
                 }
             }
         }

@@ -3,8 +3,8 @@
 use super::{Batch, Change, Column, Rows, RowsRead, Sync, Visit};
 use crate::limits;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, Options,
-    ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DBRecoveryMode, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 use std::io;
 use std::ops::Range;
@@ -30,7 +30,8 @@ impl RocksRows {
     /// Opens or makes the database in `path`. Corruption anywhere but at the torn end of the log is an error.
     pub fn open(path: &Path, wal: WalKind) -> io::Result<Self> {
         let cache = Cache::new_lru_cache(limits::BLOCK_CACHE_BYTES);
-        let columns = Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
+        let columns =
+            Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
         let db = DB::open_cf_descriptors(&database_options(wal), path, columns).map_err(broken)?;
         Ok(RocksRows { db: Arc::new(db) })
     }
@@ -114,7 +115,9 @@ impl Rows for RocksRows {
             match change {
                 Change::Put(column, key, value) => write.put_cf(self.column(column)?, key, value),
                 Change::Delete(column, key) => write.delete_cf(self.column(column)?, key),
-                Change::DeleteRange(column, range) => write.delete_range_cf(self.column(column)?, range.start, range.end),
+                Change::DeleteRange(column, range) => {
+                    write.delete_range_cf(self.column(column)?, range.start, range.end)
+                }
             }
         }
         // Not a synced write: that would hold up every other writer while the disk works. Syncing behind the write lets

@@ -106,7 +106,11 @@ impl Rows for SimRows {
 struct View(Arc<Table>);
 
 impl View {
-    fn range<'a>(&'a self, column: Column, range: Range<&[u8]>) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> {
+    fn range<'a>(
+        &'a self,
+        column: Column,
+        range: Range<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> {
         let end = if range.start < range.end { range.end } else { range.start };
         let keys = (column, range.start.to_vec())..(column, end.to_vec());
         self.0.range(keys).map(|((_, key), value)| (key, value))

@@ -134,7 +134,11 @@ impl Install {
         let group = self.shared.group;
         let mut batch = Batch::default();
         batch.put(Column::RaftMeta, key::meta(group, Meta::Generation), self.generation.to_le_bytes().to_vec());
-        batch.put(Column::RaftMeta, key::meta(group, Meta::Applied), encode_applied(position.index, &position.position));
+        batch.put(
+            Column::RaftMeta,
+            key::meta(group, Meta::Applied),
+            encode_applied(position.index, &position.position),
+        );
         match &position.membership {
             Some(membership) => batch.put(Column::RaftMeta, key::meta(group, Meta::Membership), membership.to_vec()),
             None => batch.delete(Column::RaftMeta, key::meta(group, Meta::Membership)),

@@ -6,8 +6,8 @@
 mod export;
 mod install;
 
-pub use export::{Cursor, Manifest, Snapshot};
 pub(crate) use export::build;
+pub use export::{Cursor, Manifest, Snapshot};
 pub use install::{Install, PIECE_BYTES_MAX};
 
 use bytes::Bytes;

@@ -26,7 +26,13 @@ impl GroupState {
     }
 
     /// Visits the records of a folder's messages, ascending by UID, then kind.
-    pub fn cache_scan(&self, account: AccountId, folder: FolderId, uids: RangeInclusive<Uid>, visit: &mut VisitCache<'_>) -> io::Result<()> {
+    pub fn cache_scan(
+        &self,
+        account: AccountId,
+        folder: FolderId,
+        uids: RangeInclusive<Uid>,
+        visit: &mut VisitCache<'_>,
+    ) -> io::Result<()> {
         let generation = self.shared.generation();
         let start = key::cache(self.shared.group, generation, (account, folder, *uids.start()));
         let end = key::under(key::cache(self.shared.group, generation, (account, folder, *uids.end()))).end;
@@ -34,11 +40,12 @@ impl GroupState {
         if start >= end {
             return Ok(());
         }
-        self.shared.core.rows.scan(Column::Cache, &start..&end, &mut |key, value| {
-            match (key::short_at(key, at - 4), key.get(at)) {
-                (Some(uid), Some(kind)) => visit(uid, *kind, value),
-                _ => ControlFlow::Continue(()),
-            }
+        self.shared.core.rows.scan(Column::Cache, &start..&end, &mut |key, value| match (
+            key::short_at(key, at - 4),
+            key.get(at),
+        ) {
+            (Some(uid), Some(kind)) => visit(uid, *kind, value),
+            _ => ControlFlow::Continue(()),
         })
     }
 

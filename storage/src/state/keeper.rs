@@ -92,7 +92,7 @@ impl Keeper {
         }
         let synced = sync_files(core, &groups, !barriers.is_empty());
         for done in barriers {
-            done(synced.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string())));
+            done(synced.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
         synced?;
         for group in &groups {

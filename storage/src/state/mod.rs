@@ -10,14 +10,15 @@ mod local;
 mod overlay;
 mod project;
 mod recover;
+mod repair;
 mod trash;
 mod view;
 
+pub use cache::VisitCache;
 pub(crate) use keeper::Keeper;
 pub(crate) use local::{LocalRows, MessageOnDisk, Redo, encode_redo};
-pub(crate) use recover::files_synced_at_start;
 pub(crate) use project::{Projection, Touches};
-pub use cache::VisitCache;
+pub(crate) use recover::files_synced_at_start;
 pub use view::ReadView;
 pub(crate) use view::{encode_applied, get_under, io_error, scan_under};
 
@@ -30,7 +31,7 @@ use crate::rows::Rows;
 use crate::snapshot::Snapshot;
 use crate::{Decode, Done};
 use bytes::Bytes;
-use model::{GroupId, Outcome};
+use model::{BodyHash, GroupId, Outcome};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -143,6 +144,12 @@ impl GroupState {
     pub fn snapshot(&self, done: Done<Snapshot>) {
         let shared = self.shared.clone();
         self.shared.lane.run(Box::new(move || crate::snapshot::build(&shared, done)));
+    }
+
+    /// Gives a body that was missing and is staged now its place and names, on the group's apply thread.
+    pub(crate) fn repair(&self, hash: BodyHash, done: Done<()>) {
+        let shared = self.shared.clone();
+        self.shared.lane.run(Box::new(move || done(repair::repair(&shared, &hash))));
     }
 
     /// Begins to take over a snapshot of another replica. The group goes on with its old rows until it is finished.

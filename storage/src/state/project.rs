@@ -260,7 +260,13 @@ impl<'a> Projection<'a> {
         }
     }
 
-    fn message_present(&mut self, spot: Spot, want: MessageOnDisk, have: Option<MessageOnDisk>, stale: &[String]) -> io::Result<()> {
+    fn message_present(
+        &mut self,
+        spot: Spot,
+        want: MessageOnDisk,
+        have: Option<MessageOnDisk>,
+        stale: &[String],
+    ) -> io::Result<()> {
         if !self.thorough && have.as_ref() == Some(&want) {
             return Ok(());
         }

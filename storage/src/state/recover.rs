@@ -30,7 +30,8 @@ pub fn read_meta(core: &Core, group: GroupId, log: &GroupLog) -> io::Result<Grou
         && last < applied
     {
         // Rows follow the log in one write-ahead log: a log that ends before them was damaged or rewound.
-        let what = format!("{group}: the log ends at {last} but entry {applied} was applied: the disk lost acknowledged data");
+        let what =
+            format!("{group}: the log ends at {last} but entry {applied} was applied: the disk lost acknowledged data");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     Ok(GroupMeta {
@@ -82,7 +83,8 @@ pub fn recover(shared: &Shared) -> io::Result<()> {
 fn drop_other_generations(shared: &Shared, generation: key::Generation) -> io::Result<()> {
     let mut batch = Batch::default();
     for column in [Column::Index, Column::Cache] {
-        let range = key::generation(shared.group, generation.saturating_add(1))..key::generation(shared.group, key::Generation::MAX);
+        let range = key::generation(shared.group, generation.saturating_add(1))
+            ..key::generation(shared.group, key::Generation::MAX);
         if shared.core.rows.last(column, &range.start..&range.end)?.is_some() {
             batch.delete_range(column, range);
         }
@@ -102,7 +104,9 @@ fn unsure(shared: &Shared) -> io::Result<(Touches, Vec<Vec<u8>>)> {
     let range = key::under(key::local(shared.group, Local::Redo));
     rows.scan(Column::Local, &range.start..&range.end, &mut |key, value| {
         match decode_redo(value) {
-            Ok(redo) => redo.iter().for_each(|redo| touches.entry(redo.touch()).or_default().extend_from_slice(redo.names())),
+            Ok(redo) => {
+                redo.iter().for_each(|redo| touches.entry(redo.touch()).or_default().extend_from_slice(redo.names()))
+            }
             Err(error) => problem = Some(error),
         }
         redo_rows.push(key.to_vec());
@@ -119,7 +123,13 @@ fn unsure(shared: &Shared) -> io::Result<(Touches, Vec<Vec<u8>>)> {
 }
 
 /// Mends files; returns what the local rows must say once they are synced.
-fn mend(shared: &Shared, generation: key::Generation, touches: &Touches, synced: Option<u64>, applied: u64) -> io::Result<Batch> {
+fn mend(
+    shared: &Shared,
+    generation: key::Generation,
+    touches: &Touches,
+    synced: Option<u64>,
+    applied: u64,
+) -> io::Result<Batch> {
     let view = super::ReadView::new(shared.group, shared.core.rows.snapshot())?;
     let needed = needed_bodies(&view, touches)?;
     place_from_log(shared, &needed, synced, applied)?;

@@ -56,7 +56,12 @@ pub fn get_under(rows: &dyn RowsRead, prefix: &[u8], key: &[u8]) -> Result<Optio
 }
 
 /// Visits replicated rows with the prefix taken off.
-pub fn scan_under(rows: &dyn RowsRead, prefix: &[u8], range: Range<&[u8]>, visit: &mut Visit<'_>) -> Result<(), ReadError> {
+pub fn scan_under(
+    rows: &dyn RowsRead,
+    prefix: &[u8],
+    range: Range<&[u8]>,
+    visit: &mut Visit<'_>,
+) -> Result<(), ReadError> {
     let (start, end) = ([prefix, range.start].concat(), [prefix, range.end].concat());
     if start >= end {
         return Ok(());

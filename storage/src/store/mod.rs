@@ -16,7 +16,7 @@ use crate::rows::{Column, RocksRows, Rows, WalKind};
 use crate::state::{Core, GroupState, Keeper};
 use bytes::Bytes;
 use directory::Lock;
-use model::GroupId;
+use model::{BodyHash, GroupId};
 use parking_lot::{Mutex, RwLock};
 pub(crate) use space::SpaceWatch;
 use std::collections::{BTreeMap, HashSet};
@@ -24,6 +24,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 
 /// Reads the entry in a log record; `None` when it holds none (a membership, say). Asked only after a crash.
@@ -224,6 +225,19 @@ impl Store {
     /// The bodies on this node.
     pub fn bodies(&self) -> Arc<Bodies> {
         self.inner.core.bodies.clone()
+    }
+
+    /// After a body of [`Bodies::missing`] was staged with [`crate::StagedBody::finish_as_file`]: gives it its names in
+    /// every group. Blocks. `NotFound` when it is not staged.
+    pub fn repair_body(&self, hash: BodyHash) -> io::Result<()> {
+        let states: Vec<GroupState> = self.inner.groups.lock().values().map(|(_, state)| state.clone()).collect();
+        for state in states {
+            let (sender, receiver) = channel();
+            state.repair(hash, Box::new(move |result| drop(sender.send(result))));
+            receiver.recv().map_err(io::Error::other)??;
+        }
+        self.inner.core.bodies.found(&hash);
+        Ok(())
     }
 
     /// Counters.

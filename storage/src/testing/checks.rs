@@ -23,7 +23,8 @@ fn all_rows(read: &dyn Read) -> Rows {
 /// The rows that entries 1 to `upto` make, and their replies.
 pub fn replay(proposed: &[Entry], upto: u64) -> (MemoryTxn, Vec<Reply>) {
     let mut txn = MemoryTxn::new();
-    let replies = (1..=upto).map(|index| model::apply(&mut txn, GROUP, index, &proposed[index as usize - 1]).unwrap().reply);
+    let replies =
+        (1..=upto).map(|index| model::apply(&mut txn, GROUP, index, &proposed[index as usize - 1]).unwrap().reply);
     let replies = replies.collect();
     (txn, replies)
 }
@@ -120,7 +121,8 @@ pub fn files_agree(store: &Store, paths: &BTreeMap<String, u64>) -> Result<(), S
             return Err(format!("I4: {path} is not a name of its body"));
         }
     }
-    let mut folders: BTreeSet<String> = expected_folders(&view).into_iter().map(|(_, _, directory)| directory).collect();
+    let mut folders: BTreeSet<String> =
+        expected_folders(&view).into_iter().map(|(_, _, directory)| directory).collect();
     // INBOX is the account's own directory and stays as long as the account, also when reaping has taken the folder.
     let homes = [AccountId(1), AccountId(2)].map(|account| maildir::account_directory(&view, account).unwrap());
     folders.extend(homes.into_iter().flatten().map(|home| format!("mail/{home}")));
@@ -128,9 +130,14 @@ pub fn files_agree(store: &Store, paths: &BTreeMap<String, u64>) -> Result<(), S
         path == "mail/example.org"
             || files.contains_key(path)
             || folders.iter().any(|folder| path == folder || folder.starts_with(&format!("{path}/")))
-            || ["cur", "new", "tmp"].iter().any(|part| path.strip_suffix(part).is_some_and(|home| folders.contains(home.trim_end_matches('/'))))
+            || ["cur", "new", "tmp"]
+                .iter()
+                .any(|part| path.strip_suffix(part).is_some_and(|home| folders.contains(home.trim_end_matches('/'))))
     };
-    match paths.keys().find(|path| path.starts_with("mail/") && !known(path) || path.starts_with("queue/") && !known(path)) {
+    match paths
+        .keys()
+        .find(|path| path.starts_with("mail/") && !known(path) || path.starts_with("queue/") && !known(path))
+    {
         Some(path) => Err(format!("I4: {path} should not be there")),
         None => Ok(()),
     }

@@ -42,7 +42,8 @@ impl World {
         checks::acknowledged(store, &self.witness)?;
         checks::rows_agree(store, &self.witness)?;
         checks::bodies_whole(store)?;
-        let go_on = |step: &Step| driver.play(std::slice::from_ref(step)).map_err(|error| format!("going on failed: {error}"));
+        let go_on =
+            |step: &Step| driver.play(std::slice::from_ref(step)).map_err(|error| format!("going on failed: {error}"));
         // Files may be ahead of rows that a crash took, until the entries that made them are applied again.
         go_on(&Step::Apply)?;
         checks::files_agree(store, &self.disk.paths())?;
@@ -64,7 +65,6 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
     let script = script(seed, steps);
     let (script, more) = script.split_at(steps - 3);
     let whole = World::new(ALWAYS, seed);
-    if std::env::var("D").is_ok() { for step in script.iter().chain(more) { eprintln!("{step:?}"); } }
     let opened = {
         let driver = whole.open().map_err(|error| error.to_string())?;
         let opened = whole.power.used();
@@ -73,10 +73,7 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
     };
     let operations = whole.power.used();
     whole.check(more).map_err(|why| format!("seed {seed} without a crash: {why}"))?;
-    let only: Option<u64> = std::env::var("D").ok().and_then(|d| d.parse().ok());
-    if only.is_some() { for step in script { eprintln!("{step:?}"); } }
     for allowed in (0..opened).step_by(97).chain(opened..operations) {
-        if only.is_some_and(|only| only != allowed) { continue }
         let world = World::new(allowed, seed ^ allowed.wrapping_mul(0x9e37_79b9));
         if let Ok(driver) = world.open() {
             // The power goes out somewhere in here.
@@ -85,25 +82,27 @@ fn crash_everywhere(seed: u64, steps: usize) -> Result<(), String> {
         for _ in 0..2 {
             let again = world.power.random(60);
             world.crash(again);
-            if std::env::var("D").is_ok() { eprintln!("== restart with {again}"); dump(&world); }
             // A start that is cut short as well, or one that is followed by a crash at once.
             let _ = world.open();
         }
-        if std::env::var("D").is_ok() { eprintln!("== final"); }
         world.crash(ALWAYS);
-        world.check(more).map_err(|why| format!("seed {seed}, power cut after {allowed} of {operations} operations: {why}"))?;
+        world
+            .check(more)
+            .map_err(|why| format!("seed {seed}, power cut after {allowed} of {operations} operations: {why}"))?;
     }
     Ok(())
 }
 
-fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let first = std::env::var("STORAGE_CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    first..first + count
+/// `STORAGE_CRASH_SEED` and `STORAGE_CRASH_SEEDS` choose where to begin and how many to run.
+fn seeds() -> impl Iterator<Item = u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("STORAGE_CRASH_SEED").unwrap_or(1);
+    first..first + number("STORAGE_CRASH_SEEDS").unwrap_or(30)
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_by_any_crash() {
-    for seed in seeds(std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(12)) {
+    for seed in seeds() {
         if let Err(why) = crash_everywhere(seed, 30) {
             panic!("{why}");
         }
@@ -113,7 +112,7 @@ fn nothing_acknowledged_is_lost_by_any_crash() {
 /// Each deliberate fault must be noticed by at least one of the seeds that the right store passes.
 fn noticed(mutant: &'static std::thread::LocalKey<std::cell::Cell<bool>>) -> bool {
     mutant.set(true);
-    let noticed = seeds(12).any(|seed| crash_everywhere(seed, 30).is_err());
+    let noticed = seeds().any(|seed| crash_everywhere(seed, 30).is_err());
     mutant.set(false);
     noticed
 }
@@ -146,7 +145,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn a_snapshot_moves_a_group_to_another_node() {
-    for seed in seeds(20) {
+    for seed in 1..=20 {
         let (from, to) = (World::new(ALWAYS, seed), World::new(ALWAYS, seed + 1));
         let source = from.open().unwrap();
         source.play(&script(seed, 40)).unwrap();
@@ -184,16 +183,4 @@ fn transfer(source: &Driver, target: &Driver) {
         assert_eq!(staged.finish_as_file().unwrap(), hash);
     }
     wait(|done| install.finish(snapshot.position().clone(), done)).unwrap();
-}
-
-fn dump(world: &World) {
-    use crate::rows::{Column, RowsRead};
-    for (path, inode) in world.disk.paths() {
-        if path.starts_with("bodies/") && path.len() < 12 { continue }
-        eprintln!("  {path} {inode}");
-    }
-    for column in [Column::RaftMeta, Column::Local] {
-        world.rows.scan(column, &[]..&[0xff; 64], &mut |k, v| { eprintln!("  {:?} {:?} {}", column, String::from_utf8_lossy(k), v.len().to_string() + " " + &String::from_utf8_lossy(v).escape_debug().to_string()); std::ops::ControlFlow::Continue(()) }).unwrap();
-    }
-    world.rows.scan(Column::RaftLog, &[]..&[0xff; 64], &mut |k, _| { eprintln!("  log {:?}", &k[4..]); std::ops::ControlFlow::Continue(()) }).unwrap();
 }

@@ -204,3 +204,27 @@ fn derived_records_go_with_their_message() {
     assert_eq!(seen, [(7, 1, b"seven".to_vec())]);
     store.close().unwrap();
 }
+
+#[test]
+fn a_lost_body_is_reported_and_repaired_from_a_copy() {
+    let data = tempfile::tempdir().unwrap();
+    let driver = Driver { store: open(data.path()).unwrap(), witness: Arc::default() };
+    driver.play(&script(7, 60)).unwrap();
+    driver.play(&[Step::Apply]).unwrap();
+    let view = driver.store.state(GROUP).unwrap().read().unwrap();
+    let (path, hash) = checks::expected_files(&view).into_iter().next().unwrap();
+    drop(view);
+    let place = data.path().join(crate::bodies::place(&hash));
+    let bytes = std::fs::read(&place).unwrap();
+    std::fs::remove_file(place).unwrap();
+    assert!(driver.store.bodies().open_body(&hash).is_err());
+    assert!(driver.store.repair_body(hash).is_err());
+    let mut staged = driver.store.bodies().stage();
+    staged.write(&bytes).unwrap();
+    staged.finish_as_file().unwrap();
+    driver.store.repair_body(hash).unwrap();
+    assert_eq!(driver.store.bodies().open_body(&hash).unwrap().hash().unwrap(), hash);
+    driver.play(&[Step::Tick]).unwrap();
+    assert!(paths(data.path()).contains_key(&path));
+    driver.store.close().unwrap();
+}

@@ -77,7 +77,10 @@ fn command(at: u64, dice: &dyn Fn(u64) -> u64) -> Command {
         0..4 => MailboxCommand::Deliver {
             message: operation(at),
             body: body(dice(4), dice(3) == 0),
-            recipients: vec![LocalRecipient { account: AccountId(1), folder: None }, LocalRecipient { account, folder: Some(name(dice)) }],
+            recipients: vec![
+                LocalRecipient { account: AccountId(1), folder: None },
+                LocalRecipient { account, folder: Some(name(dice)) },
+            ],
         },
         4..6 => {
             let new = |number, staged| NewMessage {
@@ -98,9 +101,13 @@ fn command(at: u64, dice: &dyn Fn(u64) -> u64) -> Command {
             keywords: if dice(3) == 0 { vec!["$Label1".into()] } else { Vec::new() },
             unchanged_since: None,
         },
-        8..10 => {
-            MailboxCommand::Copy { account, source: folder, destination: FolderId(1 + dice(8)), uids, remove: dice(2) == 0 }
-        }
+        8..10 => MailboxCommand::Copy {
+            account,
+            source: folder,
+            destination: FolderId(1 + dice(8)),
+            uids,
+            remove: dice(2) == 0,
+        },
         10 => MailboxCommand::Expunge { account, folder, uids: None },
         11 => MailboxCommand::CreateFolder { account, name: name(dice), special_use: None },
         12 => MailboxCommand::DeleteFolder { account, name: name(dice) },
