@@ -1,6 +1,7 @@
 //! Where work runs: on a named thread in the order it was sent, or at once on the caller for the simulator.
 
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -21,7 +22,10 @@ impl Lane {
         let (sender, receiver): (_, Receiver<Job>) = channel();
         let thread = std::thread::Builder::new().name(name.to_string()).spawn(move || {
             for job in receiver {
-                job();
+                // One group's fault must not silence the others on this thread; its waiter sees its completion dropped.
+                if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                    tracing::error!("work on an apply thread panicked");
+                }
             }
         })?;
         Ok((Lane::Thread(Mutex::new(Some(sender))), thread))
@@ -45,5 +49,21 @@ impl Lane {
         if let Lane::Thread(sender) = self {
             sender.lock().take();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_takes_no_other_with_it() {
+        let (lane, thread) = Lane::start("test").unwrap();
+        let (sender, receiver) = channel();
+        lane.run(Box::new(|| panic!("on purpose")));
+        lane.run(Box::new(move || sender.send(1).unwrap()));
+        assert_eq!(receiver.recv(), Ok(1));
+        lane.close();
+        thread.join().unwrap();
     }
 }

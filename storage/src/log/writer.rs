@@ -11,6 +11,7 @@ use bytes::Bytes;
 use model::BodyHash;
 use parking_lot::Mutex;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -97,7 +98,13 @@ impl LogWriter {
         let inner = Arc::new(Inner { rows, bodies, metrics });
         let (queue, requests) = channel();
         let worker = inner.clone();
-        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || worker.run(&requests))?;
+        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || {
+            if catch_unwind(AssertUnwindSafe(|| worker.run(&requests))).is_err() {
+                // Nothing would ever be acknowledged again, and nobody would know.
+                tracing::error!("the log writer panicked; stopping");
+                std::process::abort();
+            }
+        })?;
         Ok((LogWriter { inner, queue: Mutex::new(Some(queue)), threaded: true }, thread))
     }
 

@@ -22,15 +22,15 @@ pub fn apply(shared: &Shared, items: Vec<ApplyItem>) -> io::Result<Vec<Outcome>>
         // What a crash or an error left half done is repeated one by one: only the same steps in the same order are sure
         // to pass through every name that may be on disk.
         let (batch, behind) = if repeated { rest.split_at(1) } else { (rest, [].as_slice()) };
-        match apply_batch(shared, batch, repeated) {
-            Ok(some) => outcomes.extend(some),
-            Err(error) => {
-                let last = batch.last().map(|item| item.index);
-                let mut meta = shared.meta.lock();
-                meta.repeat_until = meta.repeat_until.max(last);
-                return Err(error);
-            }
-        }
+        let before = {
+            // Stays so on an error or a panic: what was half done is then repeated thoroughly.
+            let mut meta = shared.meta.lock();
+            let last = batch.last().map(|item| item.index);
+            let doubtful = meta.repeat_until.max(last);
+            std::mem::replace(&mut meta.repeat_until, doubtful)
+        };
+        outcomes.extend(apply_batch(shared, batch, repeated)?);
+        shared.meta.lock().repeat_until = before;
         rest = behind;
     }
     Ok(outcomes)

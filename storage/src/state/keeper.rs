@@ -15,6 +15,7 @@ use model::mailbox::maildir;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -53,8 +54,10 @@ impl Keeper {
                 }
             }
             space.measure();
-            if let Err(error) = self.round(core) {
-                tracing::error!(%error, "work behind the acknowledgements failed; it is tried again");
+            match catch_unwind(AssertUnwindSafe(|| self.round(core))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "work behind the acknowledgements failed; it is tried again"),
+                Err(_) => tracing::error!("work behind the acknowledgements panicked; it is tried again"),
             }
         }
     }

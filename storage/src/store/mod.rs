@@ -153,7 +153,8 @@ impl Store {
         }
         for (at, (group, log)) in groups.iter().zip(logs).enumerate() {
             progress(at, groups.len());
-            self.add_group(*group, log)?;
+            let opened = self.open_group(*group, log)?;
+            self.inner.groups.lock().insert(*group, opened);
         }
         progress(groups.len(), groups.len());
         self.inner.core.bodies.drop_unnamed_staging()
@@ -178,7 +179,7 @@ impl Store {
         Ok(found)
     }
 
-    fn add_group(&self, group: GroupId, log: GroupLog) -> io::Result<(GroupLog, GroupState)> {
+    fn open_group(&self, group: GroupId, log: GroupLog) -> io::Result<(GroupLog, GroupState)> {
         let lane = {
             let lanes = self.inner.lanes.lock();
             let lane = lanes.get(group.0 as usize % lanes.len().max(1)).cloned();
@@ -186,7 +187,6 @@ impl Store {
         };
         let state = GroupState::open(group, self.inner.core.clone(), log.clone(), lane)?;
         self.inner.core.keeper.add(state.shared());
-        self.inner.groups.lock().insert(group, (log.clone(), state.clone()));
         Ok((log, state))
     }
 
@@ -200,11 +200,15 @@ impl Store {
 
     /// A group's log and state, made empty on first use.
     pub fn group(&self, group: GroupId) -> io::Result<(GroupLog, GroupState)> {
-        if let Some(there) = self.inner.groups.lock().get(&group) {
+        // Held over the opening: two logs of one group would each believe to be the only one.
+        let mut groups = self.inner.groups.lock();
+        if let Some(there) = groups.get(&group) {
             return Ok(there.clone());
         }
         let log = GroupLog::open(group, self.inner.core.rows.clone(), self.inner.writer.clone())?;
-        self.add_group(group, log)
+        let opened = self.open_group(group, log)?;
+        groups.insert(group, opened.clone());
+        Ok(opened)
     }
 
     /// A group's log.

@@ -154,7 +154,7 @@ fn a_snapshot_moves_a_group_to_another_node() {
         // The other node lags with a state of its own that the snapshot replaces.
         target.play(&script(seed, 12)).unwrap();
         target.play(&[Step::Apply]).unwrap();
-        transfer(&source, &target);
+        transfer(&source, &target).unwrap();
         *to.witness.proposed.lock() = from.witness.proposed.lock().clone();
         to.witness.replied.lock().clear();
         *to.witness.durable.lock() = 0;
@@ -167,20 +167,57 @@ fn a_snapshot_moves_a_group_to_another_node() {
     }
 }
 
-fn transfer(source: &Driver, target: &Driver) {
-    let snapshot = wait(|done| source.store.state(GROUP).unwrap().snapshot(done)).unwrap();
-    let install = target.store.state(GROUP).unwrap().install().unwrap();
+/// A crash anywhere in an installation leaves the old state or the new one, with files that agree.
+#[test]
+fn a_crash_while_a_snapshot_is_taken_over_leaves_one_state() {
+    for seed in 1..=4 {
+        let from = World::new(ALWAYS, seed);
+        let source = from.open().unwrap();
+        source.play(&script(seed, 40)).unwrap();
+        source.play(&[Step::Apply]).unwrap();
+        let mut taken_over = 0;
+        for allowed in 0.. {
+            let to = World { witness: from.witness.clone(), ..World::new(ALWAYS, seed ^ allowed) };
+            let lagging = Driver { store: to.open().unwrap().store, witness: Arc::default() };
+            lagging.play(&script(seed, 12)).unwrap();
+            lagging.play(&[Step::Apply]).unwrap();
+            let old = lagging.store.state(GROUP).unwrap().applied();
+            to.power.restore(allowed);
+            let finished = transfer(&source, &lagging).is_ok();
+            drop(lagging);
+            to.crash(ALWAYS);
+            let again = Driver { store: to.open().unwrap().store, witness: Arc::default() };
+            let applied = again.store.state(GROUP).unwrap().applied();
+            taken_over += u64::from(applied > old);
+            assert!(!finished || applied > old, "seed {seed}, {allowed} operations: a finished installation is gone");
+            again.play(&[Step::Apply, Step::Tick]).unwrap();
+            let paths = to.disk.paths();
+            let checked = checks::rows_agree(&again.store, &Witness::of(&from.witness))
+                .and_then(|()| checks::bodies_whole(&again.store))
+                .and_then(|()| checks::files_agree(&again.store, &paths));
+            assert_eq!(checked, Ok(()), "seed {seed}, power cut after {allowed} operations of the installation");
+            if finished {
+                break;
+            }
+        }
+        assert!(taken_over > 0);
+    }
+}
+
+fn transfer(source: &Driver, target: &Driver) -> std::io::Result<()> {
+    let snapshot = wait(|done| source.store.state(GROUP).unwrap().snapshot(done))?;
+    let install = target.store.state(GROUP)?.install()?;
     let mut cursor = crate::snapshot::Cursor::default();
-    while let Some(chunk) = snapshot.read(&mut cursor).unwrap() {
-        install.write(&chunk).unwrap();
+    while let Some(chunk) = snapshot.read(&mut cursor)? {
+        install.write(&chunk)?;
     }
-    for hash in install.missing(&snapshot.manifest().unwrap()).unwrap() {
-        let body = source.store.bodies().open_body(&hash).unwrap();
+    for hash in install.missing(&snapshot.manifest()?)? {
+        let body = source.store.bodies().open_body(&hash)?;
         let mut bytes = vec![0; body.len() as usize];
-        body.read_at(0, &mut bytes).unwrap();
+        body.read_at(0, &mut bytes)?;
         let mut staged = target.store.bodies().stage();
-        staged.write(&bytes).unwrap();
-        assert_eq!(staged.finish_as_file().unwrap(), hash);
+        staged.write(&bytes)?;
+        assert_eq!(staged.finish_as_file()?, hash);
     }
-    wait(|done| install.finish(snapshot.position().clone(), done)).unwrap();
+    wait(|done| install.finish(snapshot.position().clone(), done))
 }

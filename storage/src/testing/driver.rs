@@ -27,6 +27,13 @@ pub struct Witness {
     pub replied: Mutex<Vec<(u64, Reply)>>,
 }
 
+impl Witness {
+    /// One who knows what was proposed and nothing of replies.
+    pub fn of(other: &Witness) -> Self {
+        Witness { proposed: Mutex::new(other.proposed.lock().clone()), ..Witness::default() }
+    }
+}
+
 /// A node's part of the play.
 pub struct Driver {
     pub store: Store,
