@@ -12,8 +12,17 @@ struct Seen {
     flagged: bool,
 }
 
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What no earlier check has seen.
+    New,
+    /// Everything.
+    All,
+}
+
 /// Everything wrong with the mailboxes, in words; empty when all is well. Also notes UIDs seen.
-pub fn verify(at: Endpoints, users: &Users, history: &History) -> io::Result<Vec<String>> {
+pub fn verify(at: Endpoints, users: &Users, history: &History, extent: Extent) -> io::Result<Vec<String>> {
     let mut wrong = Vec::new();
     for user in 0..users.count {
         let mut imap = Imap::connect(at.imap)?;
@@ -21,10 +30,11 @@ pub fn verify(at: Endpoints, users: &Users, history: &History) -> io::Result<Vec
         let select = imap.ok("EXAMINE INBOX")?;
         let uidvalidity = select.number_after("[UIDVALIDITY").unwrap_or(0) as u32;
         let uidnext = select.number_after("[UIDNEXT").unwrap_or(0) as u32;
-        let seen = read_inbox(&mut imap, uidvalidity, &mut wrong)?;
+        let first = if extent == Extent::New { history.with(|history| first_unseen(user, history)) } else { 1 };
+        let seen = read_inbox(&mut imap, first, uidvalidity, &mut wrong)?;
         let folders = imap.ok("LIST \"\" *")?.text();
         history.with(|history| {
-            compare(user, &seen, history, &mut wrong);
+            compare(user, &seen, extent, history, &mut wrong);
             compare_folders(user, &folders, history, &mut wrong);
         });
         if seen.values().any(|seen| seen.uid >= uidnext) {
@@ -34,9 +44,21 @@ pub fn verify(at: Endpoints, users: &Users, history: &History) -> io::Result<Vec
     Ok(wrong)
 }
 
-fn read_inbox(imap: &mut Imap, uidvalidity: u32, wrong: &mut Vec<String>) -> io::Result<BTreeMap<u64, Seen>> {
+/// UIDs only rise, so everything new lies behind what was seen.
+fn first_unseen(user: usize, history: &Inner) -> u32 {
+    let seen = history.uids.iter().filter(|(id, _)| history.attempted.get(id) == Some(&user));
+    seen.map(|(_, (uid, _))| uid + 1).max().unwrap_or(1)
+}
+
+fn read_inbox(
+    imap: &mut Imap,
+    first: u32,
+    uidvalidity: u32,
+    wrong: &mut Vec<String>,
+) -> io::Result<BTreeMap<u64, Seen>> {
     let mut found = BTreeMap::new();
-    let answer: Answer = imap.ok("UID FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")?;
+    let items = "UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)]";
+    let answer: Answer = imap.ok(&format!("UID FETCH {first}:* ({items})"))?;
     for line in &answer.untagged {
         let text = String::from_utf8_lossy(line);
         if !text.contains(" FETCH ") {
@@ -55,8 +77,11 @@ fn read_inbox(imap: &mut Imap, uidvalidity: u32, wrong: &mut Vec<String>) -> io:
     Ok(found)
 }
 
-fn compare(user: usize, seen: &BTreeMap<u64, Seen>, history: &mut Inner, wrong: &mut Vec<String>) {
-    for id in history.acknowledged.iter().filter(|id| history.attempted.get(id) == Some(&user)) {
+fn compare(user: usize, seen: &BTreeMap<u64, Seen>, extent: Extent, history: &mut Inner, wrong: &mut Vec<String>) {
+    let expected = |id: &&u64| {
+        history.attempted.get(id) == Some(&user) && (extent == Extent::All || !history.uids.contains_key(id))
+    };
+    for id in history.acknowledged.iter().filter(expected) {
         match seen.get(id) {
             None => wrong.push(format!("acknowledged message {id} is lost")),
             Some(seen) if history.flagged.contains(id) && !seen.flagged => {
@@ -65,7 +90,11 @@ fn compare(user: usize, seen: &BTreeMap<u64, Seen>, history: &mut Inner, wrong: 
             Some(_) => {}
         }
     }
+    let mut owners: BTreeMap<u32, u64> = BTreeMap::new();
     for (id, seen) in seen {
+        if owners.insert(seen.uid, *id).is_some() {
+            wrong.push(format!("UID {} of user {user} names two messages", seen.uid));
+        }
         if history.attempted.get(id) != Some(&user) {
             wrong.push(format!("message {id} was never sent to user {user}"));
         }
