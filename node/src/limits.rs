@@ -15,6 +15,8 @@ pub const LISTEN_BACKLOG: u32 = 1_024;
 pub const ACCEPT_FAILURE_PAUSE: Duration = Duration::from_millis(100);
 /// How long sessions have to say goodbye when the node stops, before they are cut.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long threads that still work when everything has stopped are waited for.
+pub const STRAGGLERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a listener that failed is started again, doubled with each failure in a row.
 pub const LISTENER_RESTART_WAIT_MIN: Duration = Duration::from_millis(100);
 /// The longest such pause.

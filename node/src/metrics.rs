@@ -40,6 +40,14 @@ pub struct Metrics {
     pub bounces: Counter,
     /// Messages appended over IMAP.
     pub messages_appended: Counter,
+    /// Sessions that have ended.
+    pub sessions: Counter,
+    /// Of those, sessions whose driver panicked.
+    pub sessions_panicked: Counter,
+    /// Bytes from clients in ended sessions.
+    pub session_bytes_in: Counter,
+    /// Bytes to clients in ended sessions.
+    pub session_bytes_out: Counter,
     /// Logins.
     pub logins: Counter,
     /// Logins with a wrong user name or password.
@@ -48,7 +56,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Every counter as `(name, help, value)`.
-    pub fn all(&self) -> [(&'static str, &'static str, u64); 9] {
+    pub fn all(&self) -> [(&'static str, &'static str, u64); 13] {
         [
             ("messages_accepted_total", "Messages accepted over SMTP and LMTP", self.messages_accepted.get()),
             ("messages_refused_total", "Messages refused after their data", self.messages_refused.get()),
@@ -57,6 +65,10 @@ impl Metrics {
             ("deliveries_deferred_total", "Delivery attempts to repeat", self.deliveries_deferred.get()),
             ("bounces_total", "Recipients given up", self.bounces.get()),
             ("messages_appended_total", "Messages appended over IMAP", self.messages_appended.get()),
+            ("sessions_ended_total", "Sessions that have ended", self.sessions.get()),
+            ("sessions_panicked_total", "Sessions that ended in a panic", self.sessions_panicked.get()),
+            ("session_bytes_in_total", "Bytes from clients in ended sessions", self.session_bytes_in.get()),
+            ("session_bytes_out_total", "Bytes to clients in ended sessions", self.session_bytes_out.get()),
             ("logins_total", "Logins", self.logins.get()),
             ("logins_failed_total", "Logins with wrong credentials", self.logins_failed.get()),
         ]

@@ -9,13 +9,12 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 /// Prints it to standard output.
-pub fn print(config: &Config, listeners: &[ListenerItem], first: Option<&FirstAccount>) -> io::Result<()> {
+pub fn print(config: &Config, listeners: &[ListenerItem], first: Option<&FirstAccount>) {
     let program = std::env::args().next().filter(|name| name.contains('/')).unwrap_or_else(|| "mailnode".to_owned());
     let text = compose(&program, config, listeners, first);
     let mut out = io::stdout();
     // A closed standard output is no reason to take no mail.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    Ok(())
 }
 
 fn compose(program: &str, config: &Config, listeners: &[ListenerItem], first: Option<&FirstAccount>) -> String {

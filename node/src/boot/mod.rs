@@ -65,20 +65,40 @@ pub enum BootError {
 /// # Errors
 /// When it cannot start; says what to do where something can be done.
 pub async fn run(config: Config) -> Result<(), BootError> {
-    let started = Instant::now();
     let config = Arc::new(config);
+    let mut signals = signals::listen().map_err(|error| BootError::Other(format!("signals: {error}")))?;
+    let started = tokio::select! {
+        started = start(&config) => started?,
+        reason = signals.next() => {
+            // Nothing was promised to anybody yet, and what is on disk can be left at any moment.
+            tracing::info!(reason, "told to stop while starting");
+            return Ok(());
+        }
+    };
+    let reason = signals.next().await;
+    tracing::info!(reason, "stopping");
+    signals.end_at_once_when_told_again();
+    stop(started).await
+}
+
+/// Everything that runs, in the order it was started.
+struct Node {
+    store: Store,
+    services: Services,
+    running: Running,
+}
+
+async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
+    let started = Instant::now();
     make_data_directory(&config.data)?;
     raise_file_limit();
-    let signals = signals::listen().map_err(|error| BootError::Other(format!("signals: {error}")))?;
     let store = open_store(&config.data).await?;
-    let files = certificate_files(&config)?;
-    let services = start_services(&config, &store, Tls::load(&files)?).await?;
+    let files = certificate_files(config)?;
+    let services = start_services(config, &store, Tls::load(&files)?).await?;
     let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
     let running = serve(&services, &files, started).await?;
-    banner::print(&config, &running.listeners, first.as_ref()).map_err(|error| BootError::Other(error.to_string()))?;
-    let reason = signals.stop().await;
-    tracing::info!(reason, "stopping");
-    stop(running, services, store).await
+    banner::print(config, &running.listeners, first.as_ref());
+    Ok(Node { store, services, running })
 }
 
 fn make_data_directory(data: &Path) -> Result<(), BootError> {
@@ -158,7 +178,8 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
     let directory = Directory::new(LocalDirectory(cluster.clone()));
     let fake_salt_key =
         first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
-    let passwords = Passwords::new(directory.clone(), fake_salt_key, runtime::processors());
+    let metrics = Arc::new(Metrics::default());
+    let passwords = Passwords::counted(directory.clone(), fake_salt_key, runtime::processors(), Arc::clone(&metrics));
     Ok(Services {
         cluster,
         directory,
@@ -166,7 +187,7 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
         tls,
         config: Arc::clone(config),
         clock,
-        metrics: Arc::new(Metrics::default()),
+        metrics,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     })
@@ -182,7 +203,12 @@ struct Running {
 
 async fn serve(services: &Services, files: &CertificateFiles, started: Instant) -> Result<Running, BootError> {
     let permits = Permits::default();
-    let options = NetworkOptions { tls: services.tls.clone(), permits: permits.clone(), stop: services.stop.clone() };
+    let options = NetworkOptions {
+        tls: services.tls.clone(),
+        permits: permits.clone(),
+        metrics: Arc::clone(&services.metrics),
+        stop: services.stop.clone(),
+    };
     let web = bind_web(&services.config)?;
     let (specs, delivery) = protocols::start(services).await?;
     let network = Network::start(specs, options).await?;
@@ -232,7 +258,8 @@ fn start_background(services: &Services, files: &CertificateFiles) {
 }
 
 /// Sessions are told and awaited, background work ends, groups drain, the store is synced and closed.
-async fn stop(running: Running, services: Services, store: Store) -> Result<(), BootError> {
+async fn stop(node: Node) -> Result<(), BootError> {
+    let Node { store, services, running } = node;
     tokio::join!(running.network.stop(), running.queue.stop());
     services.tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, services.tasks.wait()).await.is_err() {

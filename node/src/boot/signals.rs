@@ -15,21 +15,20 @@ pub fn listen() -> io::Result<Signals> {
 }
 
 impl Signals {
-    /// Waits for the first signal and gives its name.
-    pub async fn stop(mut self) -> &'static str {
-        let reason = self.next().await;
+    /// Waits for the next signal and gives its name. Cancel-safe.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// From now on a signal ends the process.
+    pub fn end_at_once_when_told_again(mut self) {
         tokio::spawn(async move {
             let again = self.next().await;
             tracing::warn!(signal = again, "told again to stop: ending at once");
             std::process::exit(i32::from(crate::cli::Exit::NotStarted.code()));
         });
-        reason
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

@@ -10,7 +10,8 @@ pub use arguments::Arguments;
 pub use exit::Exit;
 pub(crate) use listing::table;
 
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::limits::STRAGGLERS_TIMEOUT;
 use crate::{boot, runtime, telemetry};
 use arguments::Command;
 use clap::{CommandFactory, Parser};
@@ -38,11 +39,15 @@ fn node(arguments: Arguments) -> Exit {
         Err(error) => return exit::tell(&error, Exit::Usage),
     };
     let _flushed_at_the_end = telemetry::start(config.log_format);
+    config::unknown_variables().iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = match runtime::build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::tell(&error, Exit::NotStarted),
     };
-    match runtime.block_on(boot::run(config)) {
+    let result = runtime.block_on(boot::run(config));
+    // Work that was cut may still hold a thread; nothing depends on its end.
+    runtime.shutdown_timeout(STRAGGLERS_TIMEOUT);
+    match result {
         Ok(()) => Exit::Done,
         Err(error) => exit::tell(&error, Exit::NotStarted),
     }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key of the file.
-const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 14] = [
     "data",
     "name",
     "hostname",

@@ -2,12 +2,14 @@
 //! one small TOML file have the same names and the same parsers; everything else is replicated and set by the CLI.
 
 mod defaults;
+mod environment;
 mod file;
 mod listeners;
 mod parse;
 mod settings;
 mod suggest;
 
+pub use environment::unknown_variables;
 pub use file::FileError;
 pub use listeners::{Service, services};
 pub use parse::{HostPort, LogFormat};

@@ -1,12 +1,16 @@
 //! The actor of one listening socket: an accept task takes permits and hands sockets to it, it starts session actors.
-//! Sessions that fail are reported and change nothing else; only the accept task's own failure fails the listener.
+//! Sessions that fail are reported and change nothing else; an accept task that fails is started again after a pause,
+//! and the sessions go on.
 
 use super::session_actor::{SessionActor, SessionStart};
 use super::{BoundListener, Permit, Permits, Protocol, SessionContext, SessionId};
 use crate::limits::ACCEPT_FAILURE_PAUSE;
+use crate::metrics::Metrics;
 use crate::tls::Tls;
+use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpStream;
@@ -51,6 +55,8 @@ pub struct ListenerStart {
     pub permits: Permits,
     /// For handshakes.
     pub tls: Tls,
+    /// Counts sessions.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
     /// The next session's number, shared with all listeners.
@@ -63,13 +69,15 @@ pub enum ListenerMessage {
     Accepted(TcpStream, SocketAddr, Permit),
     /// The accept task ended although the node is not stopping.
     AcceptFailed,
+    /// The pause after that is over.
+    AcceptAgain,
 }
 
 /// What the actor remembers.
 pub struct ListenerState {
     start: ListenerStart,
     /// Dropping it stops accepting.
-    _accepting: AbortOnDropHandle<()>,
+    accepting: AbortOnDropHandle<()>,
 }
 
 impl Actor for ListenerActor {
@@ -82,16 +90,8 @@ impl Actor for ListenerActor {
         myself: ActorRef<ListenerMessage>,
         start: ListenerStart,
     ) -> Result<ListenerState, ActorProcessingErr> {
-        let accepting = tokio::spawn({
-            let start = start.clone();
-            async move {
-                let loop_task = AbortOnDropHandle::new(tokio::spawn(accept_loop(myself.clone(), start)));
-                if loop_task.await.is_err() {
-                    let _ = myself.cast(ListenerMessage::AcceptFailed);
-                }
-            }
-        });
-        Ok(ListenerState { start, _accepting: AbortOnDropHandle::new(accepting) })
+        let accepting = accept_in_task(&myself, &start);
+        Ok(ListenerState { start, accepting })
     }
 
     async fn handle(
@@ -102,7 +102,16 @@ impl Actor for ListenerActor {
     ) -> Result<(), ActorProcessingErr> {
         let (stream, peer, permit) = match message {
             ListenerMessage::Accepted(stream, peer, permit) => (stream, peer, permit),
-            ListenerMessage::AcceptFailed => return Err("the accept task failed".into()),
+            ListenerMessage::AcceptFailed => {
+                tracing::error!(listener = state.start.spec.name, "the accept task failed and is started again");
+                // The timer lives no longer than this actor: a message to a stopped one goes nowhere.
+                drop(myself.send_after(ACCEPT_FAILURE_PAUSE, || ListenerMessage::AcceptAgain));
+                return Ok(());
+            }
+            ListenerMessage::AcceptAgain => {
+                state.accepting = accept_in_task(&myself, &state.start);
+                return Ok(());
+            }
         };
         let start = &state.start;
         let id = SessionId(start.next_session.fetch_add(1, Ordering::Relaxed));
@@ -112,6 +121,7 @@ impl Actor for ListenerActor {
             protocol: Arc::clone(&start.spec.protocol),
             security: start.spec.security,
             tls: start.tls.clone(),
+            metrics: Arc::clone(&start.metrics),
             context: SessionContext { id, peer, stop: start.stop.clone() },
         };
         if let Err(error) = SessionActor::spawn_linked(None, SessionActor, session, myself.get_cell()).await {
@@ -132,6 +142,18 @@ impl Actor for ListenerActor {
         }
         Ok(())
     }
+}
+
+/// Accepts in a task of its own, since a handler must not wait; a panic there is told to the actor.
+fn accept_in_task(listener: &ActorRef<ListenerMessage>, start: &ListenerStart) -> AbortOnDropHandle<()> {
+    let (listener, start) = (listener.clone(), start.clone());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let accepting = AssertUnwindSafe(accept_loop(listener.clone(), start));
+        if accepting.catch_unwind().await.is_err() {
+            // Fails only when the actor is gone.
+            let _ = listener.cast(ListenerMessage::AcceptFailed);
+        }
+    }))
 }
 
 async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) {

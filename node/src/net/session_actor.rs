@@ -3,6 +3,7 @@
 
 use super::listener::Security;
 use super::{Connection, Permit, Protocol, SessionContext, SessionEnd, SessionSummary};
+use crate::metrics::Metrics;
 use crate::tls::Tls;
 use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -28,6 +29,8 @@ pub struct SessionStart {
     pub security: Security,
     /// For the handshake.
     pub tls: Tls,
+    /// Counts sessions.
+    pub metrics: Arc<Metrics>,
     /// Handed to the driver.
     pub context: SessionContext,
 }
@@ -43,6 +46,7 @@ pub struct SessionState {
     protocol: &'static str,
     context: SessionContext,
     started: Instant,
+    metrics: Arc<Metrics>,
     /// Dropping it ends the driver, so a killed actor leaves no task behind.
     _driver: AbortOnDropHandle<()>,
     _permit: Permit,
@@ -58,7 +62,7 @@ impl Actor for SessionActor {
         myself: ActorRef<SessionMessage>,
         start: SessionStart,
     ) -> Result<SessionState, ActorProcessingErr> {
-        let SessionStart { stream, permit, protocol, security, tls, context } = start;
+        let SessionStart { stream, permit, protocol, security, tls, metrics, context } = start;
         let (name, driver_context) = (protocol.name(), context.clone());
         let driver = tokio::spawn(async move {
             let session = AssertUnwindSafe(drive(stream, protocol, security, tls, driver_context));
@@ -67,7 +71,8 @@ impl Actor for SessionActor {
             let _ = myself.cast(SessionMessage::Ended(Box::new(summary)));
         });
         let driver = AbortOnDropHandle::new(driver);
-        Ok(SessionState { protocol: name, context, started: Instant::now(), _driver: driver, _permit: permit })
+        let started = Instant::now();
+        Ok(SessionState { protocol: name, context, started, metrics, _driver: driver, _permit: permit })
     }
 
     async fn handle(
@@ -77,6 +82,7 @@ impl Actor for SessionActor {
         state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
         log(state, &summary);
+        count(&state.metrics, &summary);
         myself.stop(None);
         Ok(())
     }
@@ -127,6 +133,15 @@ fn panicked(payload: Box<dyn Any + Send>) -> SessionSummary {
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     let end = SessionEnd::Panicked(text.unwrap_or_else(|| "no message".to_owned()));
     SessionSummary { end, ..SessionSummary::default() }
+}
+
+fn count(metrics: &Metrics, summary: &SessionSummary) {
+    metrics.sessions.increment();
+    metrics.session_bytes_in.add(summary.traffic.bytes_in);
+    metrics.session_bytes_out.add(summary.traffic.bytes_out);
+    if matches!(summary.end, SessionEnd::Panicked(_)) {
+        metrics.sessions_panicked.increment();
+    }
 }
 
 /// The one line per session.

@@ -4,6 +4,7 @@ use super::listener::{ListenerActor, ListenerSpec, ListenerStart};
 use super::socket;
 use super::{Permits, Security};
 use crate::limits::{LISTENER_RESTART_WAIT_MAX, LISTENER_RESTART_WAIT_MIN, STOP_TIMEOUT};
+use crate::metrics::Metrics;
 use crate::tls::Tls;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ pub struct NetworkOptions {
     pub tls: Tls,
     /// Bounds on sessions.
     pub permits: Permits,
+    /// Counts sessions.
+    pub metrics: Arc<Metrics>,
     /// Cancelled when the node stops.
     pub stop: CancellationToken,
 }
@@ -87,6 +90,7 @@ impl Network {
                     bound: socket,
                     permits: options.permits.clone(),
                     tls: options.tls.clone(),
+                    metrics: Arc::clone(&options.metrics),
                     stop: options.stop.clone(),
                     next_session: Arc::clone(&next_session),
                 });

@@ -58,6 +58,10 @@ struct World {
 }
 
 async fn world(sessions_max: usize) -> World {
+    world_of(Arc::new(Echo), sessions_max).await
+}
+
+async fn world_of(protocol: Arc<dyn Protocol>, sessions_max: usize) -> World {
     let directory = tempfile::tempdir().unwrap();
     let files = CertificateFiles {
         certificate: directory.path().join("certificate.pem"),
@@ -65,13 +69,17 @@ async fn world(sessions_max: usize) -> World {
     };
     write_self_signed(&files, &["localhost".to_owned()]).unwrap();
     let permits = Permits::new(sessions_max, sessions_max);
-    let options =
-        NetworkOptions { tls: Tls::load(&files).unwrap(), permits: permits.clone(), stop: CancellationToken::new() };
+    let options = NetworkOptions {
+        tls: Tls::load(&files).unwrap(),
+        permits: permits.clone(),
+        metrics: Arc::default(),
+        stop: CancellationToken::new(),
+    };
     let spec = ListenerSpec {
         name: "echo",
         addresses: vec!["127.0.0.1:0".parse().unwrap()],
         security: Security::Plain,
-        protocol: Arc::new(Echo),
+        protocol,
     };
     let network = Network::start(vec![spec], options).await.unwrap();
     let address = network.bound()[0].address;
@@ -129,4 +137,36 @@ async fn stopping_tells_sessions_and_accepts_no_more() {
     assert_eq!(rest, "bye\r\n");
     assert_eq!(world.permits.in_use(), 0);
     assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+/// Panics where the accept task asks it.
+struct Trap;
+
+impl Protocol for Trap {
+    fn name(&self) -> &'static str {
+        "trap"
+    }
+
+    fn busy_line(&self) -> &'static str {
+        panic!("asked to")
+    }
+
+    fn serve(&self, connection: Connection, session: SessionContext) -> BoxFuture<'static, SessionSummary> {
+        Echo.serve(connection, session)
+    }
+}
+
+#[tokio::test]
+async fn a_failed_accept_task_is_started_again_and_its_sessions_go_on() {
+    let world = world_of(Arc::new(Trap), 1).await;
+    let mut first = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut first, "one").await, "one\n");
+    let mut refused = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(refused.read_to_end(&mut Vec::new()).await.unwrap_or(0), 0);
+    assert_eq!(say(&mut first, "two").await, "two\n");
+    drop(first);
+    assert!(world.permits.all_returned(Duration::from_secs(60)).await);
+    let mut next = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut next, "three").await, "three\n");
+    world.network.stop().await;
 }

@@ -7,6 +7,7 @@ use crate::limits::{
     ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, FAILED_LOGIN_PAUSE, PASSWORD_CHECKS_WAITING_MAX,
     VERIFIED_PASSWORD_LIFETIME, VERIFIED_PASSWORDS_MAX,
 };
+use crate::metrics::Metrics;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, Mac};
@@ -32,6 +33,7 @@ pub struct Passwords {
 
 struct Shared {
     directory: Directory,
+    metrics: Arc<Metrics>,
     fake_salt_key: [u8; 32],
     /// A hash no password fits, checked for unknown users so that they take as long as known ones.
     nobody: String,
@@ -79,13 +81,27 @@ pub enum DeriveError {
 }
 
 impl Passwords {
+    /// As [`Self::counted`], with counters of its own.
+    ///
+    /// # Errors
+    /// As [`Self::counted`].
+    pub fn new(directory: Directory, fake_salt_key: [u8; 32], processors: usize) -> Result<Passwords, DeriveError> {
+        Passwords::counted(directory, fake_salt_key, processors, Arc::default())
+    }
+
     /// `fake_salt_key` is the cluster's own ([`FAKE_SALT_SETTING`]); `processors` bounds hashes at a time.
     ///
     /// # Errors
     /// When argon2 refuses its parameters.
-    pub fn new(directory: Directory, fake_salt_key: [u8; 32], processors: usize) -> Result<Passwords, DeriveError> {
+    pub fn counted(
+        directory: Directory,
+        fake_salt_key: [u8; 32],
+        processors: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Passwords, DeriveError> {
         let shared = Shared {
             directory,
+            metrics,
             fake_salt_key,
             nobody: hash(&ids::random::<32>())?,
             hashing: Semaphore::new(processors.max(1)),
@@ -111,9 +127,11 @@ impl Passwords {
         match known {
             Some((id, row)) if correct => {
                 self.remember(memory);
+                self.shared.metrics.logins.increment();
                 Ok(account(id, row))
             }
             _ => {
+                self.shared.metrics.logins_failed.increment();
                 tokio::time::sleep(FAILED_LOGIN_PAUSE).await;
                 Err(AuthError::BadCredentials)
             }
@@ -149,6 +167,7 @@ impl Passwords {
     pub fn proven(&self, username: &str) -> Result<Account, AuthError> {
         let found = self.shared.directory.account(username).map_err(unreadable)?;
         let (id, row) = found.filter(|(_, row)| row.enabled).ok_or(AuthError::BadCredentials)?;
+        self.shared.metrics.logins.increment();
         Ok(account(id, row))
     }
 
