@@ -228,3 +228,37 @@ fn a_lost_body_is_reported_and_repaired_from_a_copy() {
     assert!(paths(data.path()).contains_key(&path));
     driver.store.close().unwrap();
 }
+
+/// The newest write-ahead log of a store with 200 records that was killed.
+fn killed_with_records(data: &Path) -> std::path::PathBuf {
+    let store = open(data).unwrap();
+    let log = store.log(GroupId(9)).unwrap();
+    wait(|done| log.append((0..200).map(|index| record(index, 4000)).collect(), done)).unwrap();
+    wait(|done| log.append((200..400).map(|index| record(index, 4000)).collect(), done)).unwrap();
+    store.abandon();
+    let files = std::fs::read_dir(data.join("rows")).unwrap().map(|entry| entry.unwrap().path());
+    let mut logs: Vec<_> = files.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
+    logs.sort_by_key(|path| path.metadata().unwrap().len());
+    logs.pop().unwrap()
+}
+
+#[test]
+fn a_damaged_log_stops_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let path = killed_with_records(data.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[300_000] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    assert!(matches!(open(data.path()), Err(OpenError::Rows(_))), "acknowledged records were forgotten silently");
+}
+
+#[test]
+fn a_torn_end_of_the_log_is_no_damage() {
+    let data = tempfile::tempdir().unwrap();
+    let path = killed_with_records(data.path());
+    let size = path.metadata().unwrap().len();
+    std::fs::File::options().write(true).open(path).unwrap().set_len(size - 1000).unwrap();
+    let store = open(data.path()).unwrap();
+    assert_eq!(store.log(GroupId(9)).unwrap().last_index(), Some(199));
+    store.close().unwrap();
+}
