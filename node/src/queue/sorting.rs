@@ -3,7 +3,7 @@
 use super::notice::envelope_recipient;
 use super::result::{Obstacle, RecipientResult};
 use super::route::Router;
-use crate::services::delivery::{LocalTarget, local_targets};
+use crate::services::delivery::{LocalTarget, as_written, local_targets};
 use crate::services::directory::{Directory, Resolution};
 use model::directory::view::NoTarget;
 use model::queue::row::{QueueRecipient, QueueRow};
@@ -84,7 +84,7 @@ fn way(kept: &QueueRecipient, directory: &Directory) -> Way {
     let address = &recipient.address;
     // The directory keeps local parts without quotes.
     match directory.resolve(&format!("{}@{}", address.local_part(), address.domain())) {
-        Ok(Resolution::Targets(targets)) => match local_targets(targets.iter()) {
+        Ok(Resolution::Targets(targets)) => match local_targets(as_written(address, &targets).iter()) {
             Some(targets) => Way::Local(targets),
             // Addresses are expanded when a message is accepted; this one became an alias to the outside since.
             None => Way::Decided(Obstacle::refused(1, 6, "the mailbox has moved")),

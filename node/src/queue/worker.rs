@@ -68,7 +68,7 @@ impl Worker {
         let results = tokio::select! {
             results = timeout(ATTEMPT_TIMEOUT, self.deliver(&job, turn)) => results.unwrap_or_default(),
             () = self.lose_claim(&job) => {
-                tracing::warn!(message = %job.message, shard = job.shard.0, "the claim on a queue message was lost");
+                tracing::warn!(id = %job.message, shard = job.shard.0, "the claim on a queue message was lost");
                 return;
             }
         };
@@ -87,7 +87,7 @@ impl Worker {
         let operation = ids::operation(now);
         match propose_until(&self.cluster, job.shard, operation, Command::Queue(command), REPORT_PATIENCE).await {
             Ok(Applied::Done) => {}
-            other => tracing::warn!(message = %job.message, ?other, "the report of an attempt was not taken"),
+            other => tracing::warn!(id = %job.message, ?other, "the report of an attempt was not taken"),
         }
     }
 
@@ -97,7 +97,7 @@ impl Worker {
         let body = match self.open(job).await {
             Ok(body) => Arc::new(body),
             Err(error) => {
-                tracing::error!(message = %job.message, %error, "the body of a queue message cannot be read");
+                tracing::error!(id = %job.message, %error, "the body of a queue message cannot be read");
                 let obstacle = Obstacle::later(3, 0, "the message cannot be read here now");
                 let places = local.iter().map(|(place, _)| *place);
                 let places = places.chain(outside.iter().flat_map(|group| group.places.iter().copied()));
@@ -275,6 +275,6 @@ fn log(job: &Job, results: &[RecipientResult]) {
         let to = job.row.recipients.get(result.recipient as usize).map_or("", |to| to.address.as_str());
         let (message, verdict, reply) = (job.message, result.verdict, &result.reply);
         let host = result.host.as_deref().unwrap_or("");
-        tracing::info!(%message, to, ?verdict, host, %reply, attempt = job.row.attempts + 1, "delivery attempt");
+        tracing::info!(id = %message, to, ?verdict, host, %reply, attempt = job.row.attempts + 1, "delivery attempt");
     }
 }

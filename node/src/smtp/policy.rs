@@ -2,7 +2,7 @@
 //! It answers verdicts and remembers nothing.
 
 use super::SmtpServices;
-use crate::services::delivery::Resolved;
+use crate::services::delivery::{Resolved, as_written};
 use crate::services::directory::Resolution;
 use crate::services::passwords::Account;
 use model::directory::view::{NoTarget, Target};
@@ -50,7 +50,7 @@ fn owns(services: &SmtpServices, user: &Account, sender: &Address) -> Result<boo
 pub fn check_recipient(services: &SmtpServices, service: Service, recipient: &Recipient) -> Result<Resolved, Reply> {
     let address = &recipient.address;
     let targets = match resolve(services, address)? {
-        Resolution::Targets(targets) => targets.to_vec(),
+        Resolution::Targets(targets) => as_written(address, &targets),
         Resolution::Nowhere(reason) if is_postmaster(services, address, reason)? => postmasters(services)?,
         Resolution::Nowhere(NoTarget::NotLocal) if service == Service::Submission => {
             vec![Target::Outside(address.to_string())]

@@ -162,7 +162,7 @@ impl Session {
             Event::DataAbort(reason) => {
                 if let Some(reception) = self.reception.take() {
                     let (message, session) = (reception.id(), self.context.id);
-                    tracing::info!(%message, %session, ?reason, "message given up");
+                    tracing::info!(id = %message, %session, ?reason, "message given up");
                 }
                 self.recipients.clear();
                 Ok(())
@@ -312,8 +312,8 @@ impl Session {
         let (session, recipients) = (self.context.id, message.recipients.len());
         let from = sender.as_ref().map(ToString::to_string).unwrap_or_default();
         match refused {
-            None => tracing::info!(message = %id, %session, from, recipients, bytes, "message accepted"),
-            Some(reply) => tracing::info!(message = %id, %session, from, recipients, bytes, %reply, "message refused"),
+            None => tracing::info!(%id, %session, from, recipients, bytes, "message accepted"),
+            Some(reply) => tracing::info!(%id, %session, from, recipients, bytes, %reply, "message refused"),
         }
         self.messages += u64::from(results.iter().any(Result::is_ok));
         let accepted = |()| Verdict::AcceptWith(format!("Ok, message {id}").into());

@@ -8,6 +8,7 @@ use model::directory::view::Target;
 use model::mailbox::{LocalRecipient, MailboxCommand};
 use model::reply::Delivered;
 use model::{AccountId, BodyRef, Command, GroupId, MessageId, OperationId, Reply as Applied};
+use protocols::address::Address;
 use protocols::smtp::{EnhancedCode, Reply};
 use std::collections::BTreeMap;
 
@@ -35,6 +36,19 @@ pub fn local_targets<'a>(targets: impl Iterator<Item = &'a Target>) -> Option<Ve
         }
     }
     Some(unique)
+}
+
+/// The targets of an address with the folder's name as it was written: the directory folds the case of local parts, the
+/// names of folders keep theirs.
+pub fn as_written(address: &Address, targets: &[Target]) -> Vec<Target> {
+    let (_, written) = address.sub_address();
+    let restore = |target: &Target| match (target, written) {
+        (Target::Account { account, address, folder: Some(folder) }, Some(written)) if written.to_lowercase() == *folder => {
+            Target::Account { account: *account, address: address.clone(), folder: Some(written.to_owned()) }
+        }
+        _ => target.clone(),
+    };
+    targets.iter().map(restore).collect()
 }
 
 impl Delivery {
@@ -161,5 +175,12 @@ mod tests {
         assert_eq!(unique[0].folder.as_deref(), Some("lists"));
         let outside = [account(1, None), Target::Outside("bob@example.net".into())];
         assert_eq!(local_targets(outside.iter()), None);
+    }
+
+    #[test]
+    fn a_folder_keeps_the_case_it_was_written_in() {
+        let address = Address::parse("Ann+Lists/Rust@example.org").unwrap();
+        let written = as_written(&address, &[account(1, Some("lists/rust")), account(2, None), account(3, Some("x"))]);
+        assert_eq!(written, [account(1, Some("Lists/Rust")), account(2, None), account(3, Some("x"))]);
     }
 }

@@ -4,7 +4,7 @@
 mod enqueue;
 mod local;
 
-pub use local::{LocalTarget, local_targets};
+pub use local::{LocalTarget, as_written, local_targets};
 
 use super::propose::propose_until;
 use crate::ids;
