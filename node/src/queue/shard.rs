@@ -151,7 +151,7 @@ impl ShardState {
             let many = found.rows.len();
             let (chosen, room) = self.choose(myself, found.rows, &mut permit);
             let begun = !chosen.is_empty();
-            if begun && !self.claim_and_begin(chosen).await {
+            if begun && !self.claim_and_begin(myself, chosen).await {
                 return self.sleep(myself, QUEUE_TROUBLE_WAIT);
             }
             if !room {
@@ -236,7 +236,7 @@ impl ShardState {
     }
 
     /// Claims in one proposal. False when nothing could be claimed now.
-    async fn claim_and_begin(&mut self, chosen: Vec<Chosen>) -> bool {
+    async fn claim_and_begin(&mut self, myself: &ActorRef<ShardMessage>, chosen: Vec<Chosen>) -> bool {
         let worker = &self.start.worker;
         let now = worker.clock.now();
         let lease = Lease { holder: worker.cluster.node(), until: now + LEASE_MS };
@@ -253,15 +253,16 @@ impl ShardState {
             if claimed.contains(&message) {
                 self.start.running.lock().insert(message);
                 let job = Job { shard: self.start.shard, message, row, lease_until: lease.until, turn };
-                self.begin(job, permit);
+                self.begin(myself, job, permit);
             }
         }
         true
     }
 
-    fn begin(&self, job: Job, permit: OwnedSemaphorePermit) {
+    fn begin(&self, myself: &ActorRef<ShardMessage>, job: Job, permit: OwnedSemaphorePermit) {
         let (worker, cut) = (self.start.worker.clone(), self.start.cut.clone());
-        let ended = Ended { running: self.start.running.clone(), message: job.message };
+        let (running, woken) = (self.start.running.clone(), self.woken.clone());
+        let ended = Ended { running, message: job.message, shard: myself.clone(), woken };
         self.start.attempts.spawn(async move {
             let (_permit, _ended) = (permit, ended);
             tokio::select! {
@@ -298,15 +299,19 @@ impl ShardState {
     }
 }
 
-/// Notes that an attempt ended, also when it panicked or was cut.
+/// Notes that an attempt ended, also when it panicked or was cut. The report may have been seen, and the message passed
+/// over as still running, before this: so it is looked at again.
 struct Ended {
     running: Arc<Mutex<HashSet<MessageId>>>,
     message: MessageId,
+    shard: ActorRef<ShardMessage>,
+    woken: Arc<AtomicBool>,
 }
 
 impl Drop for Ended {
     fn drop(&mut self) {
         self.running.lock().remove(&self.message);
+        wake(&self.shard, &self.woken);
     }
 }
 

@@ -86,7 +86,7 @@ struct Host {
 }
 
 impl Host {
-    async fn serve(mut self, stream: Box<dyn Stream>, greet: bool) -> std::io::Result<()> {
+    async fn serve(self, stream: Box<dyn Stream>, greet: bool) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         if greet {
             stream.write_all(b"220 sink.example ESMTP\r\n").await?;
