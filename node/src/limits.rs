@@ -50,6 +50,10 @@ pub const MESSAGE_BYTES_MAX: u64 = 80 * 1024 * 1024;
 pub const SMTP_READ_BYTES: usize = 16 * 1024;
 /// Bytes of a large message gathered before a blocking thread writes them: few thread switches, little memory.
 pub const STAGING_PIECE_BYTES: usize = 256 * 1024;
+/// The same for messages beyond [`LARGE_PIECES_MAX`] at a time: slower, but a crowd of them stays within memory.
+pub const STAGING_PIECE_BYTES_MIN: usize = 64 * 1024;
+/// Large messages at a time that are gathered in large pieces: 16 MiB in all.
+pub const LARGE_PIECES_MAX: usize = 64;
 /// How long a client may take to accept bytes of a reply; one that does not read is not waited for.
 pub const SMTP_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the acceptance of a message is proposed again while its outcome is unknown. Clients wait ten minutes

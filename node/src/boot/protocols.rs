@@ -5,6 +5,7 @@ use super::listeners::spec;
 use crate::config::{Config, Service};
 use crate::context::Services;
 use crate::imap::Imap;
+use crate::limits::LARGE_PIECES_MAX;
 use crate::net::{Bound, ListenerSpec, Security};
 use crate::queue::connection::Connector;
 use crate::queue::destinations::Destinations;
@@ -19,6 +20,7 @@ use protocols::smtp::server::Service as Rules;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Where other hosts take mail (RFC 5321 section 4.5.4.2).
 const MX_PORT: u16 = 25;
@@ -51,6 +53,7 @@ fn smtp(services: &Services, delivery: Delivery) -> SmtpServices {
         bodies: services.cluster.bodies(),
         tls: services.tls.clone(),
         clock: Arc::clone(&services.clock),
+        pieces: Arc::new(Semaphore::new(LARGE_PIECES_MAX)),
         is_full: Arc::new(move || store.space().full),
     }
 }

@@ -1,5 +1,6 @@
 //! What one attempt found out about one recipient, whichever way it was tried. Plain data, no decisions.
 
+use model::limits::REPLY_TEXT_BYTES_MAX;
 use protocols::smtp::{EnhancedCode, Reply};
 
 /// The state of a recipient after an attempt.
@@ -40,6 +41,22 @@ impl RecipientResult {
             _ => 4,
         };
         self.reply.enhanced().filter(|enhanced| enhanced.class == class).unwrap_or(EnhancedCode::new(class, 0, 0))
+    }
+}
+
+/// A reply of a host cut to what a row keeps of it: a thousand long ones must still fit into one report.
+pub fn bounded(reply: Reply) -> Reply {
+    if reply.text().len() <= REPLY_TEXT_BYTES_MAX {
+        return reply;
+    }
+    let mut end = REPLY_TEXT_BYTES_MAX;
+    while !reply.text().is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = reply.text().get(..end).unwrap_or_default().to_owned();
+    match reply.enhanced() {
+        Some(enhanced) => Reply::new(reply.code(), enhanced, text),
+        None => Reply::plain(reply.code(), text),
     }
 }
 
@@ -94,5 +111,14 @@ mod tests {
         assert_eq!(status(Reply::plain(550, "no")), EnhancedCode::new(5, 0, 0));
         assert_eq!(status(Reply::new(450, EnhancedCode::new(5, 1, 1), "no")), EnhancedCode::new(4, 0, 0));
         assert_eq!(status(Reply::new(451, EnhancedCode::new(4, 7, 1), "grey")), EnhancedCode::new(4, 7, 1));
+    }
+
+    #[test]
+    fn a_long_reply_is_cut_between_characters_and_keeps_its_codes() {
+        let long = Reply::new(550, EnhancedCode::new(5, 7, 1), "é".repeat(REPLY_TEXT_BYTES_MAX));
+        let cut = bounded(long);
+        assert_eq!((cut.code(), cut.enhanced()), (550, Some(EnhancedCode::new(5, 7, 1))));
+        assert_eq!(cut.text().len(), REPLY_TEXT_BYTES_MAX);
+        assert_eq!(bounded(Reply::plain(250, "short")), Reply::plain(250, "short"));
     }
 }

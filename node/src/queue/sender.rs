@@ -3,7 +3,7 @@
 
 use super::connection::Connector;
 use super::conversation::{Conversation, Introduction, Parcel, converse};
-use super::result::{Obstacle, RecipientResult, Verdict};
+use super::result::{Obstacle, RecipientResult, Verdict, bounded};
 use super::route::{NextHost, Router};
 use protocols::smtp::client::{Outcome, Report, Stage, TlsPolicy};
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ impl Sender {
         match conversation.outcomes.first().filter(|_| conversation.broke_early).and_then(report) {
             Some((verdict, report)) => Err(Obstacle {
                 verdict,
-                reply: report.reply.clone(),
+                reply: bounded(report.reply.clone()),
                 host: report.from_remote.then(|| host.name.clone()),
             }),
             None => Ok(conversation),
@@ -122,7 +122,7 @@ fn result(host: &NextHost, recipient: u32, outcome: Outcome, reports: bool) -> R
         Outcome::TryLater(report) | Outcome::Unknown(report) => (Verdict::Later, report.reply, report.from_remote),
     };
     let host = from_remote.then(|| host.name.clone());
-    RecipientResult { recipient, verdict, reply, host }
+    RecipientResult { recipient, verdict, reply: bounded(reply), host }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use cluster::{Bodies, Clock};
 use futures::future::BoxFuture;
 use protocols::smtp::server::Service;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// What every SMTP session of the node shares.
 pub struct SmtpServices {
@@ -31,6 +32,8 @@ pub struct SmtpServices {
     pub tls: Tls,
     /// Stamps messages.
     pub clock: Arc<dyn Clock>,
+    /// Rights to a large piece of memory for a large message: [`crate::limits::LARGE_PIECES_MAX`] of them.
+    pub pieces: Arc<Semaphore>,
     /// Says whether the disk is too full to take mail.
     pub is_full: Arc<dyn Fn() -> bool + Send + Sync>,
 }

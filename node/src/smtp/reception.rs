@@ -2,9 +2,9 @@
 //! Return-Path, hosts outside do not). Small bodies stay in memory; large ones are written by blocking threads.
 
 use super::SmtpServices;
-use crate::limits::STAGING_PIECE_BYTES;
+use crate::limits::{STAGING_PIECE_BYTES, STAGING_PIECE_BYTES_MIN};
 use crate::services::delivery::{Message, Resolved};
-use cluster::{Bodies, StagedBody};
+use cluster::StagedBody;
 use model::directory::view::Target;
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::{BodyRef, MessageId, UnixMillis};
@@ -15,6 +15,7 @@ use protocols::smtp::header_peek::HeaderFacts;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A message that is arriving. Dropped it leaves nothing.
 pub struct Reception {
@@ -43,8 +44,8 @@ impl Reception {
         let (any_local, any_outside) = (targets.clone().any(is_local), targets.any(|target| !is_local(target)));
         let received = received_field(services, id, &envelope, peer, now);
         let mut reception = Reception {
-            local: any_local.then(|| Copy::new(&services.bodies)),
-            outside: any_outside.then(|| Copy::new(&services.bodies)),
+            local: any_local.then(|| Copy::new(services)),
+            outside: any_outside.then(|| Copy::new(services)),
             id,
             recipients,
             envelope,
@@ -135,6 +136,9 @@ async fn finish(copy: Option<Copy>) -> io::Result<Option<BodyRef>> {
 
 /// One body under way.
 struct Copy {
+    /// Where the right to a large piece is asked for, and that right.
+    pieces: Arc<Semaphore>,
+    large: Option<OwnedSemaphorePermit>,
     /// Absent only while a blocking thread has it, or after that thread failed.
     staged: Option<StagedBody>,
     /// Bytes of a large body that wait to be a piece worth writing.
@@ -142,8 +146,13 @@ struct Copy {
 }
 
 impl Copy {
-    fn new(bodies: &Arc<Bodies>) -> Copy {
-        Copy { staged: Some(bodies.stage()), piece: Vec::new() }
+    fn new(services: &SmtpServices) -> Copy {
+        Copy { pieces: services.pieces.clone(), large: None, staged: Some(services.bodies.stage()), piece: Vec::new() }
+    }
+
+    /// How much is gathered for one write. When many large messages come at a time each of them takes less memory.
+    fn piece_bytes(&self) -> usize {
+        if self.large.is_some() { STAGING_PIECE_BYTES } else { STAGING_PIECE_BYTES_MIN }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -153,11 +162,12 @@ impl Copy {
             return staged.write(bytes);
         }
         if self.piece.capacity() == 0 {
-            self.piece.reserve_exact(STAGING_PIECE_BYTES);
+            self.large = self.pieces.clone().try_acquire_owned().ok();
+            self.piece.reserve_exact(self.piece_bytes());
         }
         self.piece.extend_from_slice(bytes);
         // Room for one more chunk is left, so that the piece never grows.
-        if self.piece.len() + CHUNK_BYTES > STAGING_PIECE_BYTES { self.write_piece().await } else { Ok(()) }
+        if self.piece.len() + CHUNK_BYTES > self.piece_bytes() { self.write_piece().await } else { Ok(()) }
     }
 
     async fn write_piece(&mut self) -> io::Result<()> {

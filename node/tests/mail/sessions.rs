@@ -45,6 +45,7 @@ impl Node {
             bodies: world.cluster.bodies(),
             tls: tls.clone(),
             clock: Arc::new(SystemClock),
+            pieces: Arc::new(tokio::sync::Semaphore::new(node::limits::LARGE_PIECES_MAX)),
             is_full: Arc::new(move || is_full.load(Ordering::Relaxed)),
         });
         let spec = |name, service| ListenerSpec {
