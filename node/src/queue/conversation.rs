@@ -214,7 +214,8 @@ impl Talk<'_> {
             CloseReason::Failed(outcome) => *outcome,
             CloseReason::Quit => silence(),
         };
-        let outcomes: Vec<_> = self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| rest.clone())).collect();
+        let outcomes: Vec<_> =
+            self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| rest.clone())).collect();
         let broke_early = outcomes.iter().all(is_early);
         Conversation { outcomes, offers_dsn: self.offers_dsn, broke_early }
     }

@@ -88,8 +88,9 @@ mod tests {
                 let _ = woken.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let turns: Vec<_> =
-            (0..DELIVERIES_PER_DESTINATION).map(|_| destinations.take_or_wait("a.example", waiter()).unwrap()).collect();
+        let turns: Vec<_> = (0..DELIVERIES_PER_DESTINATION)
+            .map(|_| destinations.take_or_wait("a.example", waiter()).unwrap())
+            .collect();
         assert!(destinations.take_or_wait("a.example", waiter()).is_none());
         assert!(destinations.take_or_wait("b.example", waiter()).is_some());
         drop(turns);

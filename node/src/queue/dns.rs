@@ -67,9 +67,7 @@ impl Dns {
         Self::build(builder)
     }
 
-    fn build(
-        mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>,
-    ) -> Result<Self, DnsError> {
+    fn build(mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, DnsError> {
         let options = builder.options_mut();
         options.timeout = DNS_TIMEOUT;
         options.attempts = DNS_ATTEMPTS;

@@ -55,7 +55,9 @@ pub fn plan(message: MessageId, row: &QueueRow, results: Vec<RecipientResult>, n
     // RFC 5321 section 4.5.5, RFC 3461 section 5: nobody is told about a message from the null sender.
     if !row.sender.is_empty() {
         let kinds = [(NoticeKind::Failed, true), (NoticeKind::Delayed, delay_due), (NoticeKind::Succeeded, true)];
-        notices.extend(kinds.into_iter().filter(|(_, wanted)| *wanted).filter_map(|(kind, _)| notice(kind, row, &results)));
+        notices.extend(
+            kinds.into_iter().filter(|(_, wanted)| *wanted).filter_map(|(kind, _)| notice(kind, row, &results)),
+        );
     }
     Plan {
         attempts,

@@ -92,12 +92,7 @@ impl Obstacle {
 
     /// The result of a recipient it stands in the way of.
     pub fn result(&self, recipient: u32) -> RecipientResult {
-        RecipientResult {
-            recipient,
-            verdict: self.verdict,
-            reply: self.reply.clone(),
-            host: self.host.clone(),
-        }
+        RecipientResult { recipient, verdict: self.verdict, reply: self.reply.clone(), host: self.host.clone() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! When to try again and when to give up: a pure table of waits. No clock, no state.
 
-use crate::limits::{DELAY_TOLD_AFTER_MS, RETRY_FIRST_MS, RETRY_LONGEST_MS, QUEUE_LIFETIME_MS};
+use crate::limits::{DELAY_TOLD_AFTER_MS, QUEUE_LIFETIME_MS, RETRY_FIRST_MS, RETRY_LONGEST_MS};
 use model::{MessageId, UnixMillis};
 
 /// The waits of the queue, in milliseconds.
@@ -30,7 +30,13 @@ impl Default for Retry {
 impl Retry {
     /// The next attempt of a message that failed at `now` after `attempts` earlier ones; at the latest when it expires, so
     /// that the last attempt is also the one that gives up.
-    pub fn next_attempt(&self, message: MessageId, attempts: u32, now: UnixMillis, expires_at: UnixMillis) -> UnixMillis {
+    pub fn next_attempt(
+        &self,
+        message: MessageId,
+        attempts: u32,
+        now: UnixMillis,
+        expires_at: UnixMillis,
+    ) -> UnixMillis {
         let doubled = self.first_ms.saturating_mul(1_u64.checked_shl(attempts).unwrap_or(u64::MAX));
         let wait = doubled.min(self.longest_ms);
         // Up to a tenth more, fixed by the id: messages that failed together do not come back together.

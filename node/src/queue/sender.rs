@@ -59,11 +59,8 @@ impl Sender {
         let first = self.talk(host, address, domain, parcel, TlsPolicy::Opportunistic).await?;
         // RFC 3207 section 4.1: TLS that does not work leaves the choice to the client; plain is better than not at all
         // for mail that any host could have asked for in the plain.
-        let conversation = if tls_failed(&first) {
-            self.talk(host, address, domain, parcel, TlsPolicy::Never).await?
-        } else {
-            first
-        };
+        let conversation =
+            if tls_failed(&first) { self.talk(host, address, domain, parcel, TlsPolicy::Never).await? } else { first };
         match conversation.outcomes.first().filter(|_| conversation.broke_early).and_then(report) {
             Some((verdict, report)) => Err(Obstacle {
                 verdict,

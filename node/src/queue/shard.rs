@@ -169,10 +169,16 @@ impl ShardState {
             return Ok(Found { rows: Vec::new(), next: None });
         }
         let now = self.start.worker.clock.now();
-        let view = self.start.worker.cluster.read_stale(self.start.shard).map_err(|error| ReadError(error.to_string()))?;
+        let view =
+            self.start.worker.cluster.read_stale(self.start.shard).map_err(|error| ReadError(error.to_string()))?;
         let passed: HashSet<MessageId> = self.start.running.lock().union(&self.parked_ids).copied().collect();
         let first = self.candidates.len().saturating_sub(CLAIMED_AT_ONCE_MAX);
-        let asked = Asked { now, holder: self.start.worker.cluster.node(), candidates: self.candidates.split_off(first), passed };
+        let asked = Asked {
+            now,
+            holder: self.start.worker.cluster.node(),
+            candidates: self.candidates.split_off(first),
+            passed,
+        };
         let looked = tokio::task::spawn_blocking(move || due(&view, asked));
         looked.await.map_err(|error| ReadError(error.to_string()))?
     }

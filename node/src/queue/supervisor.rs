@@ -37,7 +37,8 @@ impl Queue {
             stop: stop.clone(),
             cut: cut.clone(),
         };
-        let starts = GroupId::shards().map(|shard| ShardStart { shard, running: Arc::default(), ..first.clone() }).collect();
+        let starts =
+            GroupId::shards().map(|shard| ShardStart { shard, running: Arc::default(), ..first.clone() }).collect();
         let (supervisor, handle) = Supervisor::spawn(None, Supervisor, starts).await?;
         Ok(Queue { supervisor, handle, attempts, stop, cut })
     }
@@ -118,7 +119,11 @@ impl Actor for Supervisor {
     }
 }
 
-async fn spawn(myself: &ActorRef<Restart>, start: ShardStart, children: &mut Children) -> Result<(), ActorProcessingErr> {
+async fn spawn(
+    myself: &ActorRef<Restart>,
+    start: ShardStart,
+    children: &mut Children,
+) -> Result<(), ActorProcessingErr> {
     let (shard, _): (ActorRef<ShardMessage>, _) =
         ShardQueue::spawn_linked(None, ShardQueue, start.clone(), myself.get_cell()).await?;
     children.insert(shard.get_id(), start);

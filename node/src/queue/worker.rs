@@ -209,7 +209,12 @@ impl Worker {
         queued
     }
 
-    async fn compose_one(&self, row: QueueRow, notice: Notice, now: u64) -> io::Result<Option<model::queue::NewQueued>> {
+    async fn compose_one(
+        &self,
+        row: QueueRow,
+        notice: Notice,
+        now: u64,
+    ) -> io::Result<Option<model::queue::NewQueued>> {
         let sender_is_local = matches!(self.directory.resolve(&row.sender), Ok(Resolution::Targets(_)));
         let (bodies, hostname, retry) = (self.cluster.bodies(), self.sender.hostname.clone(), self.retry);
         let composed = tokio::task::spawn_blocking(move || {
@@ -223,9 +228,9 @@ impl Worker {
 
 fn give_back(plan: &mut Plan, notice: &Notice) {
     match notice.kind {
-        NoticeKind::Failed => plan.attempts.retain(|attempt| {
-            !notice.results.iter().any(|result| result.recipient == attempt.recipient)
-        }),
+        NoticeKind::Failed => {
+            plan.attempts.retain(|attempt| !notice.results.iter().any(|result| result.recipient == attempt.recipient))
+        }
         NoticeKind::Delayed => plan.delay_told = false,
         NoticeKind::Succeeded => {}
     }

@@ -14,7 +14,12 @@ use protocols::smtp::{EnhancedCode, Mail, Recipient, Reply};
 ///
 /// # Errors
 /// The reply that refuses it.
-pub fn check_sender(services: &SmtpServices, service: Service, user: Option<&Account>, mail: &Mail) -> Result<(), Reply> {
+pub fn check_sender(
+    services: &SmtpServices,
+    service: Service,
+    user: Option<&Account>,
+    mail: &Mail,
+) -> Result<(), Reply> {
     if (services.is_full)() {
         return Err(Reply::new(452, EnhancedCode::new(4, 3, 1), "Insufficient storage, try again later"));
     }
@@ -26,9 +31,7 @@ pub fn check_sender(services: &SmtpServices, service: Service, user: Option<&Acc
             // RFC 6409 section 6.1: a submission server may insist on a sender that fits the login.
             Err(Reply::new(553, EnhancedCode::new(5, 7, 1), "This sender address is not yours"))
         }
-        (Service::Submission, None, _) => {
-            Err(Reply::new(530, EnhancedCode::new(5, 7, 0), "Authentication required"))
-        }
+        (Service::Submission, None, _) => Err(Reply::new(530, EnhancedCode::new(5, 7, 0), "Authentication required")),
     }
 }
 
@@ -84,12 +87,13 @@ fn is_postmaster(services: &SmtpServices, address: &Address, reason: NoTarget) -
 
 /// The oldest account that administers.
 fn postmasters(services: &SmtpServices) -> Result<Vec<Target>, Reply> {
-    let accounts = services.directory.with_rows(model::directory::view::accounts).map_err(|error| unreadable(&error))?;
+    let accounts =
+        services.directory.with_rows(model::directory::view::accounts).map_err(|error| unreadable(&error))?;
     let admin = accounts.into_iter().find(|(_, row)| row.admin);
     let target = admin.map(|(account, row)| Target::Account { account, address: row.address, folder: None });
-    target.map(|target| vec![target]).ok_or_else(|| {
-        Reply::new(450, EnhancedCode::new(4, 1, 1), "There is no postmaster yet, try again later")
-    })
+    target
+        .map(|target| vec![target])
+        .ok_or_else(|| Reply::new(450, EnhancedCode::new(4, 1, 1), "There is no postmaster yet, try again later"))
 }
 
 fn unreadable(error: &model::ReadError) -> Reply {

@@ -8,10 +8,10 @@ use cluster::StagedBody;
 use model::directory::view::Target;
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::{BodyRef, MessageId, UnixMillis};
-use protocols::smtp::received::{self, Received};
-use protocols::smtp::submission;
 use protocols::smtp::Envelope;
 use protocols::smtp::header_peek::HeaderFacts;
+use protocols::smtp::received::{self, Received};
+use protocols::smtp::submission;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -105,7 +105,13 @@ impl Reception {
     }
 }
 
-fn received_field(services: &SmtpServices, id: MessageId, envelope: &Envelope, peer: IpAddr, now: UnixMillis) -> String {
+fn received_field(
+    services: &SmtpServices,
+    id: MessageId,
+    envelope: &Envelope,
+    peer: IpAddr,
+    now: UnixMillis,
+) -> String {
     let only = match envelope.recipients.as_slice() {
         [only] => Some(&only.address),
         _ => None,

@@ -263,7 +263,8 @@ impl Session {
         let now = self.shared.clock.now();
         let recipients = std::mem::take(&mut self.recipients);
         let begun =
-            Reception::begin(&self.shared, ids::operation(now), envelope, recipients, self.context.peer.ip(), now).await;
+            Reception::begin(&self.shared, ids::operation(now), envelope, recipients, self.context.peer.ip(), now)
+                .await;
         let begun = begun.map_err(|error| not_stored(&error)).map(|reception| self.reception = Some(reception));
         self.machine.answer_data_start(verdict(begun))
     }

@@ -44,7 +44,9 @@ impl Zone {
         match known {
             None => answer.metadata.response_code = ResponseCode::NXDomain,
             Some((_, records)) => {
-                let fits = |record: &&RData| record.record_type() == question.query_type() || question.query_type() == RecordType::ANY;
+                let fits = |record: &&RData| {
+                    record.record_type() == question.query_type() || question.query_type() == RecordType::ANY
+                };
                 for record in records.iter().filter(fits) {
                     answer.add_answer(Record::from_rdata(question.name().clone(), 60, record.clone()));
                 }

@@ -54,7 +54,8 @@ impl Node {
             security: Security::StartTls,
             protocol: Arc::new(Smtp::new(service, shared.clone())),
         };
-        let specs = vec![spec("smtp", Service::Mx), spec("submission", Service::Submission), spec("lmtp", Service::Lmtp)];
+        let specs =
+            vec![spec("smtp", Service::Mx), spec("submission", Service::Submission), spec("lmtp", Service::Lmtp)];
         let options = NetworkOptions { tls, permits: Permits::default(), stop: CancellationToken::new() };
         let network = Network::start(specs, options).await.unwrap();
         Node { world, network, full, _certificate: certificate }
@@ -86,7 +87,7 @@ impl Client {
         loop {
             let from = reply.len();
             assert_ne!(self.0.read_line(&mut reply).await.unwrap(), 0, "closed after {reply:?}");
-            if reply[from..].as_bytes().get(3) != Some(&b'-') {
+            if reply.as_bytes()[from..].get(3) != Some(&b'-') {
                 return reply;
             }
         }

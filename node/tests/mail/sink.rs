@@ -53,7 +53,12 @@ pub struct Sink {
 impl Sink {
     pub async fn start(script: Script) -> Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sink = Sink { address: listener.local_addr().unwrap(), taken: Arc::default(), connections: Arc::default(), open_most: Arc::default() };
+        let sink = Sink {
+            address: listener.local_addr().unwrap(),
+            taken: Arc::default(),
+            connections: Arc::default(),
+            open_most: Arc::default(),
+        };
         let (taken, connections, open_most) = (sink.taken.clone(), sink.connections.clone(), sink.open_most.clone());
         let open = Arc::new(());
         let script = Arc::new(Mutex::new(script));
@@ -169,7 +174,8 @@ async fn read_data(stream: &mut BufReader<Box<dyn Stream>>) -> std::io::Result<S
 }
 
 fn acceptor() -> TlsAcceptor {
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["sink.example".to_owned()]).unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["sink.example".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)

@@ -174,7 +174,9 @@ impl World {
         let rows = self.cluster.read_stale(shard).unwrap();
         let Some(folder) = view::folder_by_name(&rows, account, "INBOX").unwrap() else { return Vec::new() };
         let states = view::states(&rows, account, folder.id).unwrap();
-        let rows = states.iter().map(|state| model::mailbox::row::message(&rows, account, folder.id, state.uid).unwrap().unwrap());
+        let rows = states
+            .iter()
+            .map(|state| model::mailbox::row::message(&rows, account, folder.id, state.uid).unwrap().unwrap());
         rows.map(|row| self.read(&row.hash, row.size)).collect()
     }
 
@@ -187,7 +189,8 @@ impl World {
 
     /// Messages queued in all shards.
     pub fn queued(&self) -> usize {
-        let count = |shard| model::queue::view::list(&self.cluster.read_stale(shard).unwrap(), None, 1_000).unwrap().len();
+        let count =
+            |shard| model::queue::view::list(&self.cluster.read_stale(shard).unwrap(), None, 1_000).unwrap().len();
         GroupId::shards().map(count).sum()
     }
 

@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 pub(super) fn rows(message: &Message, wanted: impl Fn(usize) -> bool, retry: &Retry) -> Vec<NewQueued> {
     let chosen: Vec<&Resolved> =
         message.recipients.iter().enumerate().filter(|(place, _)| wanted(*place)).map(|(_, to)| to).collect();
-    let parts = [(&message.outside_body, recipients(&chosen, outside)), (&message.local_body, recipients(&chosen, local))];
+    let parts =
+        [(&message.outside_body, recipients(&chosen, outside)), (&message.local_body, recipients(&chosen, local))];
     let mut ids = [message.id, sibling(message.id)].into_iter();
     parts
         .into_iter()
@@ -133,7 +134,8 @@ mod tests {
     #[test]
     fn both_parts_have_their_own_id_and_bytes() {
         let list = vec![ann(None), Target::Outside("bob@example.net".into())];
-        let message = message(vec![resolved("list@example.org", list), resolved("ann+x@example.org", vec![ann(Some("x"))])]);
+        let message =
+            message(vec![resolved("list@example.org", list), resolved("ann+x@example.org", vec![ann(Some("x"))])]);
         let rows = rows(&message, |_| true, &Retry::default());
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].message, rows[0].row.hash), (message.id, BodyHash([2; 32])));
@@ -146,7 +148,10 @@ mod tests {
 
     #[test]
     fn one_part_keeps_the_id_and_only_the_wanted_are_in_it() {
-        let mut message = message(vec![resolved("ann@example.org", vec![ann(None)]), resolved("b@example.org", vec![ann(Some("b"))])]);
+        let mut message = message(vec![
+            resolved("ann@example.org", vec![ann(None)]),
+            resolved("b@example.org", vec![ann(Some("b"))]),
+        ]);
         message.outside_body = None;
         let rows = rows(&message, |place| place == 1, &Retry::default());
         assert_eq!(rows.len(), 1);

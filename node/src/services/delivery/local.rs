@@ -43,7 +43,9 @@ pub fn local_targets<'a>(targets: impl Iterator<Item = &'a Target>) -> Option<Ve
 pub fn as_written(address: &Address, targets: &[Target]) -> Vec<Target> {
     let (_, written) = address.sub_address();
     let restore = |target: &Target| match (target, written) {
-        (Target::Account { account, address, folder: Some(folder) }, Some(written)) if written.to_lowercase() == *folder => {
+        (Target::Account { account, address, folder: Some(folder) }, Some(written))
+            if written.to_lowercase() == *folder =>
+        {
             Target::Account { account: *account, address: address.clone(), folder: Some(written.to_owned()) }
         }
         _ => target.clone(),

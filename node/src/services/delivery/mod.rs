@@ -12,8 +12,8 @@ use crate::limits::ACCEPT_PATIENCE;
 use crate::queue::Retry;
 use cluster::{Clock, Cluster, ProposeError};
 use model::directory::view::Target;
-use model::{BodyRef, Command, GroupId, MessageId, Reply as Applied, UnixMillis};
 use model::queue::QueueCommand;
+use model::{BodyRef, Command, GroupId, MessageId, Reply as Applied, UnixMillis};
 use protocols::smtp::{EnhancedCode, Mail, Recipient, Reply};
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ impl Delivery {
             Target::Outside(_) => Err(unavailable()),
         };
         let results: Vec<Result<(), Reply>> =
-            message.recipients.iter().map(|to| to.targets.iter().map(of_target).collect()).collect();
+            message.recipients.iter().map(|to| to.targets.iter().try_for_each(of_target)).collect();
         let some_failed = results.iter().any(Result::is_err) && results.iter().any(Result::is_ok);
         if answers == Answers::Each || !some_failed {
             return Ok(results);
