@@ -56,7 +56,12 @@ impl Node {
         };
         let specs =
             vec![spec("smtp", Service::Mx), spec("submission", Service::Submission), spec("lmtp", Service::Lmtp)];
-        let options = NetworkOptions { tls, permits: Permits::default(), stop: CancellationToken::new() };
+        let options = NetworkOptions {
+            tls,
+            permits: Permits::default(),
+            metrics: Arc::default(),
+            stop: CancellationToken::new(),
+        };
         let network = Network::start(specs, options).await.unwrap();
         Node { world, network, full, _certificate: certificate }
     }
