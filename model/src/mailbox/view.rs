@@ -163,11 +163,20 @@ pub fn changes_since(
     since: ModSeq,
 ) -> Result<Option<Changes>, ReadError> {
     let Some(row) = row::folder(from, account, folder)? else { return Ok(None) };
-    let mut changed: Vec<MessageState> = Vec::new();
-    for uid in uids_after(from, (b'C', account, folder), since)? {
-        changed.extend(row::state(from, account, folder, uid)?);
-    }
-    changed.sort_unstable_by_key(|state| state.uid);
+    let uids = uids_after(from, (b'C', account, folder), since)?;
+    let changed = if uids.len() as u64 > row.messages / 8 {
+        // One scan of everything is cheaper than a look at every eighth message.
+        let mut changed = states(from, account, folder)?;
+        changed.retain(|state| state.modseq > since);
+        changed
+    } else {
+        let mut changed = Vec::with_capacity(uids.len());
+        for uid in uids {
+            changed.extend(row::state(from, account, folder, uid)?);
+        }
+        changed.sort_unstable_by_key(|state| state.uid);
+        changed
+    };
     let vanished = if since < row.vanished_floor {
         absent(&states(from, account, folder)?, row.uidnext)
     } else {
