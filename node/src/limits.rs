@@ -151,6 +151,8 @@ pub const FETCH_SLICE_BYTES: usize = 256 * 1024;
 /// The most one slice may have: a single response larger than this (a decoded attachment) is rendered again from its
 /// start for each further slice, which is cheap as long as slices are large.
 pub const FETCH_SLICE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Snapshots remembered before those that no session holds are looked for: each entry is some 60 bytes.
+pub const SNAPSHOTS_SWEEP_MIN: usize = 1_024;
 /// Messages whose rows and digests are looked up together: one scan for many.
 pub const LOOKUP_MESSAGES: usize = 256;
 /// As [`LOOKUP_MESSAGES`] when bodies are wanted too: about as many as fill a slice.

@@ -17,6 +17,7 @@ mod registry;
 mod sample;
 mod search;
 mod session;
+mod snapshots;
 mod source;
 mod views;
 
@@ -37,6 +38,7 @@ use proposals::Proposer;
 use protocols::imap::store::StoreError;
 use ractor::{ActorCell, SpawnErr};
 use registry::Registry;
+use snapshots::Snapshots;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ pub struct Mailboxes {
     proposer: Proposer,
     registry: Registry,
     fanout: Fanout,
+    snapshots: Snapshots,
 }
 
 impl Mailboxes {
@@ -64,6 +67,7 @@ impl Mailboxes {
         let mailboxes = Mailboxes {
             registry: Registry::start(parent).await?,
             fanout: Fanout::default(),
+            snapshots: Snapshots::default(),
             proposer: Proposer { cluster: cluster.clone(), clock },
         };
         for shard in GroupId::shards() {

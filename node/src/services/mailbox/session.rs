@@ -150,7 +150,8 @@ impl MailboxSession {
         let folder = self.folder(&name).await?;
         // Listening begins before the snapshot is taken, so that nothing falls between them.
         let listener = self.mailboxes.listen(owner.account, folder);
-        let snapshot = self.read(move |from, account| views::select(from, account, &name, since)).await?;
+        let snapshots = self.mailboxes.snapshots.clone();
+        let snapshot = self.read(move |from, account| views::select(from, &snapshots, account, &name, since)).await?;
         let snapshot = snapshot.filter(|snapshot| snapshot.folder == folder.0).ok_or(StoreError::NonExistent)?;
         self.selected = Some(Selected { folder, keywords_known: snapshot.keywords.len(), listener });
         Ok(Reply::Selected(Box::new(snapshot)))

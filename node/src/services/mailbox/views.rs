@@ -2,11 +2,14 @@
 //! threads; nothing here waits or writes.
 
 use super::convert;
+use super::snapshots::Snapshots;
 use model::mailbox::row::{self, FolderRow};
 use model::mailbox::view;
-use model::{AccountId, FolderId, Read, ReadError, UidSet};
+use model::txn::prefix_end;
+use model::{AccountId, FolderId, Read, ReadError, UidSet, key};
 use protocols::imap::store::{Changes, MailboxInfo, MailboxStatus, MessageState, ModSeq, Selected, Stored, UidRanges};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The id of the folder with this name, any spelling of INBOX; `None` when there is none.
@@ -20,12 +23,20 @@ pub fn folder_id(from: &dyn Read, account: AccountId, name: &str) -> Result<Opti
 /// SELECT: the snapshot, with what vanished since when the client's UIDVALIDITY still holds (RFC 7162 section 3.2.5).
 pub fn select(
     from: &dyn Read,
+    snapshots: &Snapshots,
     account: AccountId,
     name: &str,
     since: Option<(u32, ModSeq)>,
 ) -> Result<Option<Selected>, ReadError> {
     let Some(folder) = view::folder_by_name(from, account, name)? else { return Ok(None) };
-    let messages = convert::states(view::states(from, account, folder.id)?);
+    let messages = match snapshots.get(account, folder.id, folder.row.highest_modseq) {
+        Some(messages) => messages,
+        None => {
+            let messages = Arc::new(convert::states(view::states(from, account, folder.id)?));
+            snapshots.put(account, folder.id, folder.row.highest_modseq, &messages);
+            messages
+        }
+    };
     let vanished = match since {
         Some((uidvalidity, since)) if uidvalidity == folder.row.uidvalidity => {
             vanished_of(from, account, (folder.id, &folder.row), since)?
@@ -37,7 +48,7 @@ pub fn select(
         uidvalidity: folder.row.uidvalidity,
         uidnext: folder.row.uidnext,
         highest_modseq: folder.row.highest_modseq,
-        messages: Arc::new(messages),
+        messages,
         keywords: Arc::new(folder.row.keywords),
         read_only: false,
         vanished,
@@ -66,9 +77,13 @@ fn vanished_of(
     if since < row.vanished_floor {
         return Ok(None);
     }
-    // Changed states are not wanted here, but they are few: those after the client's own modseq.
-    let changes = view::changes_since(from, account, folder, since)?;
-    Ok(changes.map(|changes| convert::uid_ranges(&changes.vanished)))
+    let mut uids = Vec::new();
+    let start = key::vanished(account, folder, since.saturating_add(1), 0);
+    from.scan(&start..&prefix_end(&key::in_folder(b'X', account, folder)), &mut |key, _| {
+        uids.extend(key::trailing_uid(key));
+        ControlFlow::Continue(())
+    })?;
+    Ok(Some(UidRanges::from_uids(uids)))
 }
 
 /// What changed after `since`. `keywords_known` is how long the session's keyword table is; the table is given when it
@@ -95,7 +110,7 @@ pub fn changes(
 
 /// Whether a folder's name is gone and its rows wait to be reaped.
 fn is_gone(from: &dyn Read, account: AccountId, folder: FolderId) -> Result<bool, ReadError> {
-    Ok(from.get(&model::key::garbage(account, folder))?.is_some())
+    Ok(from.get(&key::garbage(account, folder))?.is_some())
 }
 
 /// A keyword table when it is longer than the one known; tables only ever grow.
@@ -161,7 +176,7 @@ mod tests {
     fn select_gives_the_snapshot_and_changes_follow_it() {
         let mut sample = Sample::new();
         sample.append("INBOX", &["one", "two", "three"]);
-        let selected = select(sample.rows(), sample.account, "inbox", None).unwrap().unwrap();
+        let selected = select(sample.rows(), &Snapshots::default(), sample.account, "inbox", None).unwrap().unwrap();
         assert_eq!(selected.messages.iter().map(|state| state.uid).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(selected.uidnext, 4);
         let folder = FolderId(selected.folder);
@@ -180,12 +195,18 @@ mod tests {
         assert_eq!(news.changed.iter().map(|state| state.uid).collect::<Vec<_>>(), [4]);
         assert_eq!(news.vanished.iter().collect::<Vec<_>>(), [2]);
         assert_eq!(news.keywords.unwrap().as_slice(), ["later"]);
-        let again =
-            select(sample.rows(), sample.account, "INBOX", Some((selected.uidvalidity, selected.highest_modseq)))
-                .unwrap()
-                .unwrap();
+        let again = select(
+            sample.rows(),
+            &Snapshots::default(),
+            sample.account,
+            "INBOX",
+            Some((selected.uidvalidity, selected.highest_modseq)),
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(again.vanished.unwrap().iter().collect::<Vec<_>>(), [2]);
-        let other = select(sample.rows(), sample.account, "INBOX", Some((1, 1))).unwrap().unwrap();
+        let other =
+            select(sample.rows(), &Snapshots::default(), sample.account, "INBOX", Some((1, 1))).unwrap().unwrap();
         assert_eq!(other.vanished, None);
     }
 
