@@ -243,6 +243,19 @@ impl Bodies {
         self.missing.lock().remove(hash);
     }
 
+    /// After a crash: makes sure that a body that may be torn is whole or not there. A body nothing needs is not made.
+    pub(crate) fn mend(&self, hash: &BodyHash, inline: Option<&[u8]>) -> io::Result<()> {
+        let path = place(hash);
+        if self.disk.stat(&path)?.is_none() || self.is_whole(&path, hash)? {
+            return Ok(());
+        }
+        match inline {
+            Some(bytes) => self.rewrite(&path, bytes).map(drop),
+            None if self.place(hash, None, true)? == Placed::Missing => disk::ensure_unlinked(&*self.disk, &path),
+            None => Ok(()),
+        }
+    }
+
     fn mark_placed(&self, hash: &BodyHash) {
         if let Some(staged) = self.waiting.lock().staged.get_mut(hash) {
             staged.settle();
@@ -259,9 +272,16 @@ impl Bodies {
                     Err(error)
                 }
             },
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Placed::Yes),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Almost always the same body again. Comparing costs less than trusting what a crash may have left.
+                if self.holds(path, bytes)? { Ok(Placed::Yes) } else { self.rewrite(path, bytes) }
+            }
             Err(error) => Err(error),
         }
+    }
+
+    fn holds(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
+        Ok(disk::read_small(&*self.disk, path, bytes.len() + 1)?.is_some_and(|found| found == bytes))
     }
 
     /// Writes over a torn file without changing its inode: its other names are mended with it.

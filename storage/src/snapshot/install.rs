@@ -111,7 +111,10 @@ impl Install {
         let shared = &self.shared;
         let _files = shared.core.files.read();
         let local = LocalRows::new(&*shared.core.rows, shared.group, self.generation);
-        let intent = touches.keys().map(|touch| intent(rows, &local, touch)).collect::<io::Result<Vec<Redo>>>()?;
+        let mut intent = touches.keys().map(|touch| intent(rows, &local, touch)).collect::<io::Result<Vec<Redo>>>()?;
+        for touch in touches.keys() {
+            intent.extend(body_of(rows, touch)?.map(Redo::Body));
+        }
         let mut batch = Batch::default();
         {
             let mut meta = shared.meta.lock();
@@ -164,6 +167,17 @@ impl Install {
         self.shared.move_purge_limit();
         Ok(())
     }
+}
+
+/// The body a touched thing will be a name of.
+fn body_of(rows: &NewRows<'_>, touch: &Touch) -> io::Result<Option<BodyHash>> {
+    Ok(match touch {
+        Touch::Message(account, folder, uid) | Touch::Flags(account, folder, uid) => {
+            maildir::message_file(rows, *account, *folder, *uid).map_err(io_error)?.map(|file| file.hash)
+        }
+        Touch::Queue(message) => model::queue::body_of(rows, *message).map_err(io_error)?.map(|(hash, _)| hash),
+        Touch::Account(_) | Touch::Folder(..) => None,
+    })
 }
 
 /// The names a touched thing has and will have.

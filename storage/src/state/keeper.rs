@@ -199,7 +199,7 @@ fn rename_round(shared: &Shared) -> io::Result<bool> {
     spots.iter().for_each(|spot| local.set_rename(*spot, false));
     let index = shared.meta.lock().applied.as_ref().map_or(0, |(index, _)| *index);
     let mut projection = Projection::new(shared, &view, local, false, index);
-    let touches = intent.iter().map(|redo| (redo.touch(), Vec::new())).collect();
+    let touches = intent.iter().filter_map(|redo| Some((redo.touch()?, Vec::new()))).collect();
     projection.run(&touches)?;
     let batch = std::mem::take(&mut projection.local.batch);
     core.rows.write(batch, Sync::No)?;

@@ -32,16 +32,19 @@ pub enum Redo {
     Message(AccountId, FolderId, Uid, Vec<String>),
     /// A queue message's hold.
     Queue(MessageId),
+    /// A body that was put in its place and may be torn.
+    Body(BodyHash),
 }
 
 impl Redo {
-    /// What it changes, as the rules name it.
-    pub fn touch(&self) -> Touch {
+    /// What it changes, as the rules name it; bodies have no name there.
+    pub fn touch(&self) -> Option<Touch> {
         match self {
-            Redo::Account(account, _) => Touch::Account(*account),
-            Redo::Folder(account, folder, _) => Touch::Folder(*account, *folder),
-            Redo::Message(account, folder, uid, _) => Touch::Message(*account, *folder, *uid),
-            Redo::Queue(message) => Touch::Queue(*message),
+            Redo::Account(account, _) => Some(Touch::Account(*account)),
+            Redo::Folder(account, folder, _) => Some(Touch::Folder(*account, *folder)),
+            Redo::Message(account, folder, uid, _) => Some(Touch::Message(*account, *folder, *uid)),
+            Redo::Queue(message) => Some(Touch::Queue(*message)),
+            Redo::Body(_) => None,
         }
     }
 
@@ -49,7 +52,7 @@ impl Redo {
     pub fn names(&self) -> &[String] {
         match self {
             Redo::Account(_, names) | Redo::Folder(_, _, names) | Redo::Message(_, _, _, names) => names,
-            Redo::Queue(_) => &[],
+            Redo::Queue(_) | Redo::Body(_) => &[],
         }
     }
 }

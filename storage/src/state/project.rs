@@ -362,6 +362,7 @@ impl<'a> Projection<'a> {
         match self.core.bodies.place(hash, inline, self.thorough)? {
             Placed::Yes => {
                 self.placed.insert(*hash);
+                self.redo.push(Redo::Body(*hash));
                 Ok(true)
             }
             Placed::Missing => {

@@ -3,7 +3,7 @@
 //! Files may be behind the rows (what apply did since the last sync of files) and ahead of them (rows that were not
 //! synced). The first is mended here from the redo rows, the second by repeating the lost entries one by one.
 
-use super::local::{LocalRows, decode_redo};
+use super::local::{LocalRows, Redo, decode_redo};
 use super::project::{Projection, Touches};
 use super::view::{decode_applied, decode_generation, decode_index, io_error};
 use super::{Core, GroupMeta, Shared};
@@ -12,7 +12,7 @@ use crate::log::GroupLog;
 use crate::rows::{Batch, Column, Sync};
 use bytes::Bytes;
 use model::mailbox::maildir;
-use model::{BodyHash, GroupId, Touch};
+use model::{BodyHash, BodyRef, GroupId, Touch};
 use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
@@ -63,19 +63,24 @@ pub fn recover(shared: &Shared) -> io::Result<()> {
         shared.log.bodies_named(unapplied, &mut |index, hash| named.push((index, hash)))?;
         named.iter().for_each(|(index, hash)| shared.core.bodies.name(shared.group, *index, &[*hash]));
     }
-    let (touches, redo_rows) = unsure(shared)?;
-    let (Some(applied), true) = (applied, synced < applied || !touches.is_empty()) else { return Ok(()) };
+    let Unsure { touches, bodies, redo_rows } = unsure(shared)?;
+    if synced >= applied && redo_rows.is_empty() && touches.is_empty() {
+        return Ok(());
+    }
     let mut batch = Batch::default();
-    if !touches.is_empty() {
+    if !touches.is_empty() || !bodies.is_empty() {
         let _files = shared.core.files.read();
-        batch = mend(shared, generation, &touches, synced, applied)?;
+        mend_bodies(shared, &touches, &bodies, synced, applied)?;
+        batch = mend_names(shared, generation, &touches, applied)?;
         // Only then may the rows that ask for this be forgotten.
         shared.core.disk.sync_all()?;
     }
     redo_rows.into_iter().for_each(|row| batch.delete(Column::Local, row));
-    batch.put(Column::RaftMeta, key::meta(shared.group, Meta::FilesSynced), applied.to_le_bytes().to_vec());
+    if let Some(applied) = applied {
+        batch.put(Column::RaftMeta, key::meta(shared.group, Meta::FilesSynced), applied.to_le_bytes().to_vec());
+    }
     shared.core.rows.write(batch, Sync::No)?;
-    shared.meta.lock().files_synced = Some(applied);
+    shared.meta.lock().files_synced = applied;
     Ok(())
 }
 
@@ -96,45 +101,83 @@ fn drop_other_generations(shared: &Shared, generation: key::Generation) -> io::R
     if batch.changes.is_empty() { Ok(()) } else { shared.core.rows.write(batch, Sync::No) }
 }
 
-/// Everything whose files may not agree with its row, and the redo rows that say so.
-fn unsure(shared: &Shared) -> io::Result<(Touches, Vec<Vec<u8>>)> {
+/// Everything whose files may not agree with its row.
+#[derive(Default)]
+struct Unsure {
+    touches: Touches,
+    /// Bodies whose files may be torn.
+    bodies: HashSet<BodyHash>,
+    /// Keys of the rows that say so.
+    redo_rows: Vec<Vec<u8>>,
+}
+
+fn unsure(shared: &Shared) -> io::Result<Unsure> {
     let rows = &shared.core.rows;
-    let mut touches = Touches::new();
-    let (mut redo_rows, mut problem) = (Vec::new(), None);
+    let (mut unsure, mut problem) = (Unsure::default(), None);
     let range = key::under(key::local(shared.group, Local::Redo));
     rows.scan(Column::Local, &range.start..&range.end, &mut |key, value| {
         match decode_redo(value) {
-            Ok(redo) => {
-                redo.iter().for_each(|redo| touches.entry(redo.touch()).or_default().extend_from_slice(redo.names()))
-            }
+            Ok(redo) => redo.iter().for_each(|redo| unsure.add(redo)),
             Err(error) => problem = Some(error),
         }
-        redo_rows.push(key.to_vec());
+        unsure.redo_rows.push(key.to_vec());
         ControlFlow::Continue(())
     })?;
     let range = key::under(key::local(shared.group, Local::Rename));
     rows.scan(Column::Local, &range.start..&range.end, &mut |key, _| {
         if let Some((account, folder, uid)) = key::message_of(key) {
-            touches.entry(Touch::Message(account, folder, uid)).or_default();
+            unsure.touches.entry(Touch::Message(account, folder, uid)).or_default();
         }
         ControlFlow::Continue(())
     })?;
-    problem.map_or(Ok((touches, redo_rows)), Err)
+    problem.map_or(Ok(unsure), Err)
 }
 
-/// Mends files; returns what the local rows must say once they are synced.
-fn mend(
+impl Unsure {
+    fn add(&mut self, redo: &Redo) {
+        match (redo, redo.touch()) {
+            (_, Some(touch)) => self.touches.entry(touch).or_default().extend_from_slice(redo.names()),
+            (Redo::Body(hash), None) => self.bodies.extend([*hash]),
+            (_, None) => {}
+        }
+    }
+}
+
+/// Makes the bodies that rows need whole, and those they do not need whole or gone.
+fn mend_bodies(
+    shared: &Shared,
+    touches: &Touches,
+    torn: &HashSet<BodyHash>,
+    synced: Option<u64>,
+    applied: Option<u64>,
+) -> io::Result<()> {
+    let view = super::ReadView::new(shared.group, shared.core.rows.snapshot())?;
+    let needed = needed_bodies(&view, touches)?;
+    let bodies = &shared.core.bodies;
+    for_bodies_in_log(shared, synced, applied, &mut |body| {
+        if needed.contains(&body.hash) {
+            bodies.place(&body.hash, body.inline.as_deref(), true).map(drop)
+        } else if torn.contains(&body.hash) && body.inline.is_some() {
+            bodies.mend(&body.hash, body.inline.as_deref())
+        } else {
+            Ok(())
+        }
+    })?;
+    let mut rest: Vec<&BodyHash> = torn.difference(&needed).collect();
+    rest.sort();
+    rest.into_iter().try_for_each(|hash| bodies.mend(hash, None))
+}
+
+/// Mends names; returns what the local rows must say once they are synced.
+fn mend_names(
     shared: &Shared,
     generation: key::Generation,
     touches: &Touches,
-    synced: Option<u64>,
-    applied: u64,
+    applied: Option<u64>,
 ) -> io::Result<Batch> {
     let view = super::ReadView::new(shared.group, shared.core.rows.snapshot())?;
-    let needed = needed_bodies(&view, touches)?;
-    place_from_log(shared, &needed, synced, applied)?;
     let local = LocalRows::new(&*shared.core.rows, shared.group, generation);
-    let mut projection = Projection::new(shared, &view, local, true, applied);
+    let mut projection = Projection::new(shared, &view, local, true, applied.unwrap_or(0));
     projection.run(touches)?;
     for touch in touches.keys() {
         if let Touch::Message(account, folder, uid) = touch {
@@ -159,18 +202,21 @@ fn needed_bodies(view: &super::ReadView, touches: &Touches) -> io::Result<HashSe
     Ok(needed)
 }
 
-/// Writes again what a crash took of the bodies that came inside the log.
-fn place_from_log(shared: &Shared, needed: &HashSet<BodyHash>, synced: Option<u64>, applied: u64) -> io::Result<()> {
+/// Visits every body named by the entries whose files may not be durable.
+fn for_bodies_in_log(
+    shared: &Shared,
+    synced: Option<u64>,
+    applied: Option<u64>,
+    visit: &mut dyn FnMut(&BodyRef) -> io::Result<()>,
+) -> io::Result<()> {
     let mut next = synced.map_or(0, |synced| synced + 1);
-    while !needed.is_empty() && next <= applied {
-        let records = shared.log.read(next..applied + 1, READ_BYTES)?;
-        let Some((first, _)) = records.first() else { return Ok(()) };
-        next = (*first).max(next);
-        for (index, bytes) in records {
-            next = index + 1;
-            let Some(entry) = (shared.core.decode)(&bytes)? else { continue };
-            for body in entry.command.bodies().into_iter().filter(|body| needed.contains(&body.hash)) {
-                shared.core.bodies.place(&body.hash, body.inline.as_deref(), true)?;
+    while Some(next) <= applied {
+        let records = shared.log.read(next..applied.map_or(0, |applied| applied + 1), READ_BYTES)?;
+        let Some((last, _)) = records.last() else { return Ok(()) };
+        next = last + 1;
+        for (_, bytes) in &records {
+            if let Some(entry) = (shared.core.decode)(bytes)? {
+                entry.command.bodies().into_iter().try_for_each(&mut *visit)?;
             }
         }
     }
