@@ -28,7 +28,12 @@ const MX_PORT: u16 = 25;
 /// Starts what the protocols need. Gives every protocol with its addresses, and the service that takes messages in.
 pub async fn start(services: &Services) -> Result<(Vec<ListenerSpec>, Delivery), BootError> {
     let config = &services.config;
-    let delivery = Delivery::new(services.cluster.clone(), Arc::clone(&services.clock), retry(config));
+    let delivery = Delivery::new(
+        services.cluster.clone(),
+        Arc::clone(&services.clock),
+        retry(config),
+        Arc::clone(&services.metrics),
+    );
     let shared = Arc::new(smtp(services, delivery.clone()));
     let imap = Arc::new(imap(services).await?);
     let smtp = |rules| Arc::new(Smtp::new(rules, Arc::clone(&shared)));
@@ -94,6 +99,7 @@ pub async fn start_queue(services: &Services, delivery: Delivery, bound: &[Bound
         destinations: Destinations::default(),
         clock: Arc::clone(&services.clock),
         retry: retry(config),
+        metrics: Arc::clone(&services.metrics),
     };
     Queue::start(worker).await.map_err(not_started)
 }

@@ -14,6 +14,7 @@ use crate::limits::{
     ATTEMPT_TIMEOUT, DESTINATIONS_AT_ONCE, LEASE_MARGIN, LEASE_MS, LEASE_RENEWAL, QUEUE_TROUBLE_WAIT, REPORT_PATIENCE,
     TURN_PATIENCE,
 };
+use crate::metrics::Metrics;
 use crate::services::delivery::{Delivery, LocalTarget};
 use crate::services::directory::{Directory, Resolution};
 use crate::services::propose::propose_until;
@@ -44,6 +45,8 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// When to try again.
     pub retry: Retry,
+    /// Counts what came of attempts.
+    pub metrics: Arc<Metrics>,
 }
 
 /// A claimed message.
@@ -73,6 +76,7 @@ impl Worker {
             }
         };
         log(&job, &results);
+        self.count(&results);
         let now = self.clock.now();
         let mut plan = plan(job.message, &job.row, results, now, &self.retry);
         let notices = self.compose(&job.row, &mut plan, now).await;
@@ -89,6 +93,12 @@ impl Worker {
             Ok(Applied::Done) => {}
             other => tracing::warn!(id = %job.message, ?other, "the report of an attempt was not taken"),
         }
+    }
+
+    fn count(&self, results: &[RecipientResult]) {
+        let of = |wanted: fn(Verdict) -> bool| results.iter().filter(|result| wanted(result.verdict)).count() as u64;
+        self.metrics.deliveries_outside.add(of(|verdict| matches!(verdict, Verdict::Relayed { .. })));
+        self.metrics.deliveries_deferred.add(of(|verdict| verdict == Verdict::Later));
     }
 
     async fn deliver(&self, job: &Job, turn: Option<Turn>) -> Vec<RecipientResult> {
@@ -199,7 +209,12 @@ impl Worker {
         let mut queued = Vec::new();
         for notice in std::mem::take(&mut plan.notices) {
             match self.compose_one(row.clone(), notice.clone(), now).await {
-                Ok(new) => queued.extend(new),
+                Ok(new) => {
+                    if new.is_some() && notice.kind == NoticeKind::Failed {
+                        self.metrics.bounces.add(notice.results.len() as u64);
+                    }
+                    queued.extend(new);
+                }
                 Err(error) => {
                     tracing::error!(%error, kind = ?notice.kind, "a report to a sender cannot be made");
                     give_back(plan, &notice);

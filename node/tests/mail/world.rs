@@ -92,7 +92,7 @@ impl World {
         let cluster = Cluster::start(options).await.unwrap();
         let accounts = vec![add(&cluster, ANN).await, add(&cluster, BEN).await];
         let directory = Directory::new(Rows(cluster.clone()));
-        let delivery = Delivery::new(cluster.clone(), clock, plan.retry);
+        let delivery = Delivery::new(cluster.clone(), clock, plan.retry, Arc::default());
         let mut world = World { cluster, delivery, directory, accounts, plan, queue: None, _data: data };
         world.start_queue().await;
         world
@@ -114,6 +114,7 @@ impl World {
             destinations: Destinations::default(),
             clock: Arc::new(SystemClock),
             retry: plan.retry,
+            metrics: Arc::default(),
         };
         self.queue = Some(Queue::start(worker).await.unwrap());
     }

@@ -127,7 +127,11 @@ impl Delivery {
             .collect();
         let command = MailboxCommand::Deliver { message, body: body.clone(), recipients };
         match propose_until(&self.cluster, shard, operation, Command::Mailbox(command), ACCEPT_PATIENCE).await {
-            Ok(Applied::Delivered(outcome)) if outcome.len() == targets.len() => Ok(outcome),
+            Ok(Applied::Delivered(outcome)) if outcome.len() == targets.len() => {
+                let copies = outcome.iter().filter(|delivered| matches!(delivered, Delivered::In { .. })).count();
+                self.metrics.deliveries_local.add(copies as u64);
+                Ok(outcome)
+            }
             Ok(_) => Err(unavailable()),
             Err(error) => Err(refusal(&error)),
         }

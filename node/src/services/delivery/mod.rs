@@ -9,6 +9,7 @@ pub use local::{LocalTarget, as_written, local_targets};
 use super::propose::propose_until;
 use crate::ids;
 use crate::limits::ACCEPT_PATIENCE;
+use crate::metrics::Metrics;
 use crate::queue::Retry;
 use cluster::{Clock, Cluster, ProposeError};
 use model::directory::view::Target;
@@ -57,12 +58,13 @@ pub struct Delivery {
     cluster: Cluster,
     clock: Arc<dyn Clock>,
     retry: Retry,
+    metrics: Arc<Metrics>,
 }
 
 impl Delivery {
     /// `retry` says for how long queued messages are tried.
-    pub fn new(cluster: Cluster, clock: Arc<dyn Clock>, retry: Retry) -> Self {
-        Delivery { cluster, clock, retry }
+    pub fn new(cluster: Cluster, clock: Arc<dyn Clock>, retry: Retry, metrics: Arc<Metrics>) -> Self {
+        Delivery { cluster, clock, retry, metrics }
     }
 
     /// Takes responsibility. When this returns `Ok` for a recipient the message is durable (I1).
@@ -74,6 +76,9 @@ impl Delivery {
             Ok(None) => self.enqueue(message, |_| true).await.map(|()| vec![Ok(()); message.recipients.len()]),
             Err(reply) => Err(reply),
         };
+        let taken = results.as_ref().is_ok_and(|results| results.iter().any(Result::is_ok));
+        let count = if taken { &self.metrics.messages_accepted } else { &self.metrics.messages_refused };
+        count.increment();
         match (results, answers) {
             (Ok(results), Answers::Each) => results,
             (Ok(results), Answers::One) => vec![results.into_iter().find(Result::is_err).unwrap_or(Ok(()))],
