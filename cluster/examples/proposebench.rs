@@ -98,7 +98,9 @@ async fn deliver(node: &Cluster, messages: u64, proposers: u64, body_bytes: u64)
     println!("  {:.2} bytes written per byte of mail", (written() - written_before) as f64 / (messages * body_bytes) as f64);
     let batches = (metrics.applied_batches - metrics_before.applied_batches) as f64;
     println!("  {:.2} entries per apply", (metrics.applied_entries - metrics_before.applied_entries) as f64 / batches);
-    println!("  {} snapshots", metrics.snapshots - metrics_before.snapshots);
+    let logs: u64 = node.status().groups.iter().map(|group| group.log_bytes).sum();
+    let snapshots = metrics.snapshots - metrics_before.snapshots;
+    println!("  {snapshots} snapshots, {:.1} MB in the logs at the end", logs as f64 / 1e6);
 }
 
 fn delivery(number: u64, body_bytes: u64) -> (GroupId, Command) {

@@ -1,5 +1,5 @@
 //! Keeps the logs short: when one passes its bound, its group takes a snapshot and purges what the snapshot covers.
-//! One group at a time, so that snapshots never compete with each other for the disk.
+//! Groups whose logs are too long at the same time do it together, because then they share the sync of their files.
 
 use crate::group::Group;
 use std::sync::Arc;
@@ -12,11 +12,8 @@ pub async fn run(groups: Vec<Arc<Group>>, bell: Arc<Notify>, stopping: Cancellat
     let work = async {
         loop {
             bell.notified().await;
-            for group in &groups {
-                if group.parts().bell.take() {
-                    shorten(group).await;
-                }
-            }
+            let long = groups.iter().filter(|group| group.parts().bell.take());
+            futures::future::join_all(long.map(|group| shorten(group))).await;
         }
     };
     tokio::select! {

@@ -20,8 +20,9 @@ pub const APPLY_ENTRIES_MAX: usize = 256;
 pub const TAIL_BYTES_MAX: usize = 512 * 1024;
 /// Entries of a group's log after which a snapshot is taken and the log before it purged.
 pub const LOG_ENTRIES_MAX: u64 = 4_000;
-/// Bytes of a group's log after which the same happens. 33 groups may hold this much each.
-pub const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of a group's log after which the same happens. The logs of 33 groups together stay below the write buffer
+/// storage gives them (128 MiB): entries purged before it is full are never written a second time.
+pub const LOG_BYTES_MAX: u64 = 3 * 1024 * 1024;
 /// Entries kept behind a snapshot, so that a replica that was away for a moment catches up without a snapshot.
 pub const LOG_ENTRIES_KEPT: u64 = 500;
 /// Changes a watcher may fall behind before it is told to read again instead.

@@ -7,7 +7,7 @@ use crate::limits::{APPLY_ENTRIES_MAX, READ_BYTES_MAX};
 use crate::metrics::Counters;
 use crate::raft::codec;
 use crate::raft::completion::completed;
-use crate::raft::replica::{Parts, Replay};
+use crate::raft::parts::{Parts, Replay};
 use crate::raft::snapshot::{SnapshotData, Snapshots, meta_of};
 use crate::raft::types::{Answer, LogEntry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::watch::Changes;

@@ -6,6 +6,7 @@ mod completion;
 mod log;
 mod machine;
 mod network;
+mod parts;
 #[cfg(test)]
 mod quorum;
 mod replica;
@@ -20,5 +21,6 @@ mod types;
 
 #[cfg(test)]
 pub use log::waiting_entries;
-pub use replica::{Parts, Replay, Replica, Shared};
+pub use parts::{Parts, Replay, Shared};
+pub use replica::Replica;
 pub use types::Proposal;

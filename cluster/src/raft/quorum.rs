@@ -1,7 +1,8 @@
 //! Test: a leader whose quorum is gone acknowledges nothing and says so (I10).
 
 use crate::error::{ProposeError, ReadError};
-use crate::raft::replica::{Parts, Replica, Shared};
+use crate::raft::parts::{Parts, Shared};
+use crate::raft::replica::Replica;
 use crate::raft::types::{Member, Proposal};
 use crate::testing;
 use model::directory::DirectoryCommand;

@@ -3,117 +3,20 @@
 
 use crate::error::{ProposeError, ReadError, StartError};
 use crate::limits::{GROUP_MESSAGES_QUEUED_MAX, LOG_ENTRIES_KEPT, READ_TIMEOUT, RECOVERY_TIMEOUT};
-use crate::metrics::Counters;
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::network::Network;
-use crate::raft::size::Bell;
-use crate::raft::types::{Answer, LogId, Member, Proposal, TypeConfig};
+use crate::raft::parts::Parts;
+use crate::raft::types::{Answer, LogId, Proposal, TypeConfig};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
-use crate::watch::Changes;
 use model::{GroupId, NodeId, Reply};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::{Config, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use storage::{Bodies, GroupLog, GroupState, Store};
-use tokio::sync::{Mutex, Notify};
+use storage::GroupLog;
 use tokio::time::{Instant, timeout, timeout_at};
-
-/// What a replica is made of; stays the same when it is rebuilt.
-pub struct Parts {
-    /// The group.
-    pub group: GroupId,
-    /// The replica's id; never reused (C10).
-    pub replica: u64,
-    /// This machine.
-    pub member: Member,
-    /// The group's log on this machine.
-    pub log: GroupLog,
-    /// The group's rows on this machine.
-    pub state: GroupState,
-    /// Bodies on this machine.
-    pub bodies: Arc<Bodies>,
-    /// Who is told what changed.
-    pub changes: Changes,
-    /// Rings when the log is too long.
-    pub bell: Arc<Bell>,
-    /// Counts what happens.
-    pub(crate) counters: Arc<Counters>,
-    /// Counts entries that are replayed while the node starts.
-    pub replay: Arc<Replay>,
-    /// See [`Machine`].
-    pub turn: Arc<Mutex<()>>,
-}
-
-/// How far the replay of the logs has come.
-#[derive(Default)]
-pub struct Replay {
-    done: AtomicU64,
-}
-
-impl Replay {
-    /// Entries applied since the node began to start.
-    pub fn done(&self) -> u64 {
-        self.done.load(Relaxed)
-    }
-
-    /// Some entries were applied.
-    pub fn applied(&self, entries: u64) {
-        self.done.fetch_add(entries, Relaxed);
-    }
-}
-
-/// What the groups of a node share.
-#[derive(Clone, Default)]
-pub struct Shared {
-    /// Rung by a log that is too long.
-    pub bell: Arc<Notify>,
-    /// Counts what happens.
-    pub(crate) counters: Arc<Counters>,
-    /// Counts what is replayed.
-    pub replay: Arc<Replay>,
-}
-
-impl Parts {
-    /// The parts of the replica that node `node` holds of `group` in `store`. Blocks on the disk.
-    pub fn open(
-        store: &Store,
-        node: NodeId,
-        group: GroupId,
-        replica: u64,
-        shared: &Shared,
-    ) -> Result<Self, StartError> {
-        let broken = |error: io::Error| StartError::Group { group, reason: error.to_string() };
-        Ok(Parts {
-            group,
-            replica,
-            member: Member { node, address: String::new() },
-            log: store.log(group).map_err(broken)?,
-            state: store.state(group).map_err(broken)?,
-            bodies: store.bodies(),
-            changes: Changes::new(),
-            bell: Arc::new(Bell::new(shared.bell.clone())),
-            counters: shared.counters.clone(),
-            replay: shared.replay.clone(),
-            turn: Arc::default(),
-        })
-    }
-
-    /// Entries that are in the log but not applied. Blocks on the disk.
-    pub fn pending(&self) -> io::Result<u64> {
-        let next = |index: Option<u64>| index.map_or(0, |index| index + 1);
-        let last = self.log.bounds()?.last.map(|(index, _)| index);
-        Ok(next(last).saturating_sub(next(self.state.applied().map(|(index, _)| index))))
-    }
-
-    fn failed(&self, error: impl std::fmt::Display) -> StartError {
-        StartError::Group { group: self.group, reason: error.to_string() }
-    }
-}
 
 type Metrics = RaftMetrics<TypeConfig>;
 type MetricsWatch = openraft::alias::WatchReceiverOf<TypeConfig, Metrics>;

@@ -7,7 +7,7 @@ use crate::raft::codec;
 use crate::raft::completion::completed;
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
-use crate::raft::replica::{Parts, Shared};
+use crate::raft::parts::{Parts, Shared};
 use crate::raft::snapshot::{SnapshotData, Snapshots};
 use crate::raft::types::{LogEntry, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::testing;

@@ -1,6 +1,7 @@
 //! Test: a replica that has nothing takes over another's state by snapshot and goes on from its log.
 
-use crate::raft::replica::{Parts, Replica, Shared};
+use crate::raft::parts::{Parts, Shared};
+use crate::raft::replica::Replica;
 use crate::raft::types::{Proposal, TypeConfig};
 use crate::testing;
 use model::mailbox::{MailboxCommand, NewMessage, maildir, view};
