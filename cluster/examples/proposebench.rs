@@ -92,10 +92,17 @@ async fn deliver(node: &Cluster, messages: u64, proposers: u64, body_bytes: u64)
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
     let (store, metrics) = (node.store().metrics(), node.metrics());
     println!("{messages} deliveries of {body_bytes} bytes by {proposers} proposers in {took:?}");
-    println!("  {:.0} per second, {:?} processor time each", messages as f64 / took.as_secs_f64(), cpu_spent / messages as u32);
+    println!(
+        "  {:.0} per second, {:?} processor time each",
+        messages as f64 / took.as_secs_f64(),
+        cpu_spent / messages as u32
+    );
     println!("  latency p50 {:?}, p99 {:?}, max {:?}", at(0.5), at(0.99), at(1.0));
     println!("  {:.3} syncs per message", (store.syncs - store_before.syncs) as f64 / messages as f64);
-    println!("  {:.2} bytes written per byte of mail", (written() - written_before) as f64 / (messages * body_bytes) as f64);
+    println!(
+        "  {:.2} bytes written per byte of mail",
+        (written() - written_before) as f64 / (messages * body_bytes) as f64
+    );
     let batches = (metrics.applied_batches - metrics_before.applied_batches) as f64;
     println!("  {:.2} entries per apply", (metrics.applied_entries - metrics_before.applied_entries) as f64 / batches);
     let logs: u64 = node.status().groups.iter().map(|group| group.log_bytes).sum();

@@ -20,7 +20,9 @@ async fn commands_are_applied_watched_and_read() {
     let folder = inbox(&node.read(SHARD).await.unwrap());
     let reply = node.propose(SHARD, operation(2), append(folder, inline(b"Subject: one\r\n\r\n"))).await.unwrap();
     assert!(matches!(reply, Reply::Appended { uids, .. } if uids == UidSet::from_iter([1])));
-    assert!(matches!(watcher.next().await, Some(Notice::Changed(Change::Folder { folder: changed, .. })) if changed == folder));
+    assert!(
+        matches!(watcher.next().await, Some(Notice::Changed(Change::Folder { folder: changed, .. })) if changed == folder)
+    );
     assert_eq!(uids(&node.read(SHARD).await.unwrap(), folder), [1]);
     assert_eq!(uids(&node.read_stale(SHARD).unwrap(), folder), [1]);
     let status = node.status();

@@ -349,7 +349,8 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         "\n",
         "\\ \" { } ( )",
     ]);
-    let piece = prop_oneof![9 => piece.prop_map(|text| text.as_bytes().to_vec()), 1 => prop::collection::vec(1u8.., 1..8)];
+    let piece =
+        prop_oneof![9 => piece.prop_map(|text| text.as_bytes().to_vec()), 1 => prop::collection::vec(1u8.., 1..8)];
     prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
 }
 

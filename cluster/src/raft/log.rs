@@ -224,7 +224,8 @@ pub async fn waiting_entries(log: &GroupLog, count: u64) {
     let leader = codec::decode_log_id(&record).unwrap().leader_id;
     let records = (0..count).map(|number| {
         let index = last + 1 + number;
-        let command = model::directory::DirectoryCommand::SetSetting { name: format!("n{number}"), value: Some("v".into()) };
+        let command =
+            model::directory::DirectoryCommand::SetSetting { name: format!("n{number}"), value: Some("v".into()) };
         let operation = model::OperationId::new(index, [0; 10]);
         let entry = model::Entry { operation, proposed_at: 1, command: model::Command::Directory(command) };
         let entry = LogEntry::new_normal(LogId::new(leader, index), crate::raft::types::Proposal::new(entry));

@@ -42,7 +42,9 @@ mod tests {
         let bell = Bell::new(heard.clone());
         bell.grown(LogSize { entries: LOG_ENTRIES_MAX, bytes: LOG_BYTES_MAX });
         assert!(!bell.take());
-        for over in [LogSize { entries: LOG_ENTRIES_MAX + 1, bytes: 0 }, LogSize { entries: 1, bytes: LOG_BYTES_MAX + 1 }] {
+        for over in
+            [LogSize { entries: LOG_ENTRIES_MAX + 1, bytes: 0 }, LogSize { entries: 1, bytes: LOG_BYTES_MAX + 1 }]
+        {
             bell.grown(over);
             bell.grown(over);
             heard.notified().await;

@@ -48,8 +48,10 @@ impl RaftStateMachine<TypeConfig> for Fed {
             filled.push((entry, responder));
             self.next = Some(index + 1);
         }
-        let record = |entry: &LogEntry| {
-            LogRecord { index: entry.log_id.index, bytes: codec::encode_entry(entry), bodies: Vec::new() }
+        let record = |entry: &LogEntry| LogRecord {
+            index: entry.log_id.index,
+            bytes: codec::encode_entry(entry),
+            bodies: Vec::new(),
         };
         let records = filled.iter().map(|(entry, _)| record(entry)).collect();
         completed(|done| self.log.append(records, done)).await?;

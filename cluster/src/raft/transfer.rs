@@ -11,9 +11,9 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::storage::RaftLogReader;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 use storage::{Bodies, ReadView, Store};
-use std::sync::Arc;
 
 const SHARD: GroupId = GroupId(3);
 const ACCOUNT: AccountId = AccountId(1);
@@ -93,7 +93,8 @@ async fn an_empty_replica_takes_over_a_snapshot_and_goes_on_from_the_log() {
     let mut log = crate::raft::log::Log::open(from.log.clone(), from.bell.clone()).await.unwrap();
     let entries = log.try_get_log_entries(covered.index + 1..=last).await.unwrap();
     let committed = entries.last().map(|entry| entry.log_id);
-    let request = AppendEntriesRequest::<TypeConfig> { vote, prev_log_id: Some(covered), entries, leader_commit: committed };
+    let request =
+        AppendEntriesRequest::<TypeConfig> { vote, prev_log_id: Some(covered), entries, leader_commit: committed };
     let answer = follower.raft().append_entries(request).await.unwrap();
     assert!(matches!(answer, AppendEntriesResponse::Success), "{answer:?}");
     let wait = follower.raft().wait(Some(Duration::from_secs(60)));
