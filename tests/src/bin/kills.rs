@@ -1,5 +1,6 @@
 //! Kills a node again and again under load and checks after every start that nothing acknowledged was lost:
 //! `cargo run --release -p tests --bin kills -- 1000 [SEED] [DATA]`. The last line says how it went.
+#![forbid(unsafe_code)]
 
 use std::env;
 use std::io;
