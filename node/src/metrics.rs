@@ -38,12 +38,12 @@ pub struct Metrics {
     pub deliveries_deferred: Counter,
     /// Recipients given up with a report to the sender.
     pub bounces: Counter,
-    /// Messages appended over IMAP.
-    pub messages_appended: Counter,
     /// Sessions that have ended.
     pub sessions: Counter,
     /// Of those, sessions whose driver panicked.
     pub sessions_panicked: Counter,
+    /// Messages taken in ended sessions, by any protocol.
+    pub session_messages: Counter,
     /// Bytes from clients in ended sessions.
     pub session_bytes_in: Counter,
     /// Bytes to clients in ended sessions.
@@ -64,9 +64,9 @@ impl Metrics {
             ("deliveries_outside_total", "Recipients taken by other servers", self.deliveries_outside.get()),
             ("deliveries_deferred_total", "Delivery attempts to repeat", self.deliveries_deferred.get()),
             ("bounces_total", "Recipients given up", self.bounces.get()),
-            ("messages_appended_total", "Messages appended over IMAP", self.messages_appended.get()),
             ("sessions_ended_total", "Sessions that have ended", self.sessions.get()),
             ("sessions_panicked_total", "Sessions that ended in a panic", self.sessions_panicked.get()),
+            ("session_messages_total", "Messages taken in ended sessions", self.session_messages.get()),
             ("session_bytes_in_total", "Bytes from clients in ended sessions", self.session_bytes_in.get()),
             ("session_bytes_out_total", "Bytes to clients in ended sessions", self.session_bytes_out.get()),
             ("logins_total", "Logins", self.logins.get()),

@@ -137,6 +137,7 @@ fn panicked(payload: Box<dyn Any + Send>) -> SessionSummary {
 
 fn count(metrics: &Metrics, summary: &SessionSummary) {
     metrics.sessions.increment();
+    metrics.session_messages.add(summary.messages);
     metrics.session_bytes_in.add(summary.traffic.bytes_in);
     metrics.session_bytes_out.add(summary.traffic.bytes_out);
     if matches!(summary.end, SessionEnd::Panicked(_)) {
