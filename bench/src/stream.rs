@@ -36,7 +36,11 @@ pub fn run(target: &Target, options: &Options) -> anyhow::Result<Value> {
             let start = Instant::now();
             target.smtp()?.deliver("s@elsewhere.test", &[&target.user(0)], &text)?.expect(250)?;
             in_s = start.elapsed().as_secs_f64();
-            while imap.ok("NOOP")?.untagged.is_empty() {}
+            // A server may deliver behind its 250: wait for the large message itself.
+            let newest = "RFC822.SIZE";
+            while imap.ok(&format!("FETCH * ({newest})"))?.number_after(newest).unwrap_or(0) < options.size as u64 {
+                imap.ok("NOOP")?;
+            }
             let start = Instant::now();
             let answer = imap.ok("FETCH * (BODY.PEEK[])")?;
             out_s = start.elapsed().as_secs_f64();
