@@ -9,7 +9,12 @@ const FORMAT: u8 = 1;
 
 /// Encodes a value: one format byte, then bincode with variable-length integers.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut bytes = vec![FORMAT];
+    encode_as(FORMAT, value)
+}
+
+/// As [`encode`], in a later format of a value whose shape has changed.
+pub fn encode_as<T: Serialize>(format: u8, value: &T) -> Vec<u8> {
+    let mut bytes = vec![format];
     encode_into(&mut bytes, value);
     bytes
 }
@@ -23,7 +28,12 @@ fn encode_into<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 
 /// Decodes what [`encode`] wrote; refuses other formats, trailing bytes and over-long lengths.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ReadError> {
-    let Some((&FORMAT, rest)) = bytes.split_first() else {
+    decode_as(FORMAT, bytes)
+}
+
+/// Decodes what [`encode_as`] wrote in this format.
+pub fn decode_as<T: DeserializeOwned>(format: u8, bytes: &[u8]) -> Result<T, ReadError> {
+    let Some((_, rest)) = bytes.split_first().filter(|(first, _)| **first == format) else {
         return Err(ReadError("unknown value format".into()));
     };
     let config = bincode::config::standard().with_limit::<{ crate::limits::ENCODED_BYTES_MAX }>();

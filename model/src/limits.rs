@@ -34,3 +34,15 @@ pub const ALIAS_DEPTH_MAX: usize = 10;
 pub const ADDRESS_BYTES_MAX: usize = 320;
 /// A remote server's last reply kept per recipient, in bytes.
 pub const REPLY_TEXT_BYTES_MAX: usize = 1_000;
+/// Nodes of a cluster: each holds the whole directory and a connection to every other.
+pub const NODES_MAX: usize = 64;
+/// A node's name in bytes: a label of a host name (RFC 1035 section 2.3.4) fits.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// A node's host name, address and release in bytes each: a domain name (RFC 1035 section 2.3.4) and a port fit.
+pub const NODE_TEXT_BYTES_MAX: usize = 270;
+/// Replicas of one shard, one that is moving included.
+pub const SHARD_REPLICAS_MAX: usize = 7;
+/// Invitations that are remembered at a time.
+pub const TOKENS_MAX: usize = 256;
+/// How long a token is remembered after it ended, so that who comes with it hears why it is refused.
+pub const TOKEN_MEMORY_MS: u64 = 7 * 24 * 3600 * 1000;

@@ -1,6 +1,6 @@
 //! What an applied command answers. Kept beside the operation id, so a retry gets the same answer.
 
-use crate::ids::{AccountId, FolderId, MessageId, ModSeq, Uid};
+use crate::ids::{AccountId, FolderId, MessageId, ModSeq, NodeId, Uid};
 use crate::mailbox::row::MessageState;
 use crate::uidset::UidSet;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ pub enum Reply {
     },
     /// These messages of those asked for were claimed.
     Claimed(Vec<MessageId>),
+    /// The node was admitted, now or before, under this id.
+    Node(NodeId),
 }
 
 /// What became of one recipient of a delivery.
@@ -110,4 +112,10 @@ pub enum Refusal {
     Limit,
     /// UIDs of the folder are exhausted.
     UidsExhausted,
+    /// The token's time is over.
+    Expired,
+    /// The token was used by another node.
+    Used,
+    /// The rows have changed since the proposer read them: it decides again.
+    Stale,
 }

@@ -1,5 +1,6 @@
 //! The directory group: domains, accounts, credentials, aliases, nodes and settings. Every node holds all of it.
 
+pub mod members;
 pub mod row;
 pub mod view;
 
@@ -9,7 +10,8 @@ use crate::ids::{AccountId, GroupId, NodeId, UnixMillis};
 use crate::limits::{ADDRESS_BYTES_MAX, ALIAS_TARGETS_MAX, SHARDS};
 use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
-use row::{AccountRow, AliasRow, Credentials, DomainRow, NodeRow};
+use members::MemberCommand;
+use row::{AccountRow, AliasRow, Credentials, DomainRow, NodeNames};
 use serde::{Deserialize, Serialize};
 
 /// A decision about the cluster's own state. Names are normalised by the proposer: domains lower-case in Unicode form,
@@ -68,12 +70,12 @@ pub enum DirectoryCommand {
         /// The alias.
         address: String,
     },
-    /// A node announces itself.
+    /// A node of the first release announces itself; later ones use [`MemberCommand::Announce`].
     SetNode {
         /// Its id.
         node: NodeId,
         /// How it stands.
-        row: NodeRow,
+        row: NodeNames,
     },
     /// Sets or (with `None`) clears a cluster-wide setting.
     SetSetting {
@@ -82,6 +84,8 @@ pub enum DirectoryCommand {
         /// Its value.
         value: Option<String>,
     },
+    /// About the nodes of the cluster and what they hold.
+    Members(MemberCommand),
 }
 
 /// Carries out one directory command.
@@ -103,8 +107,9 @@ pub fn apply(
         RemoveAccount { address } => remove_account(txn, address)?,
         SetAlias { address, targets } => set_alias(txn, address, targets)?,
         RemoveAlias { address } => remove_alias(txn, address)?,
-        SetNode { node, row } => put(txn, &row::key::node(*node), row),
+        SetNode { node, row } => set_node(txn, *node, row)?,
         SetSetting { name, value } => set_setting(txn, name, value.as_deref()),
+        Members(command) => members::apply(txn, now, command)?,
     };
     if !matches!(reply, Reply::Refused(_)) {
         outcome.changes.push(Change::Directory);
@@ -184,10 +189,25 @@ fn add_account(
 }
 
 fn next_account(txn: &mut dyn Txn) -> Result<AccountId, ReadError> {
-    let key = row::key::counter("account");
-    let last = txn.get(&key)?.and_then(|value| crate::key::number_at(&value, 0)).unwrap_or(0);
-    txn.put(&key, &(last + 1).to_be_bytes());
-    Ok(AccountId(last + 1))
+    next(txn, "account").map(AccountId)
+}
+
+/// Draws a number that was never drawn before.
+fn next(txn: &mut dyn Txn, counter: &str) -> Result<u64, ReadError> {
+    let drawn = view::counter(txn, counter)?.saturating_add(1);
+    txn.put(&row::key::counter(counter), &drawn.to_be_bytes());
+    Ok(drawn)
+}
+
+/// A row of the first release stays one until its node announces more: replicas of both write the same bytes.
+fn set_node(txn: &mut dyn Txn, node: NodeId, names: &NodeNames) -> Result<Reply, ReadError> {
+    let key = row::key::node(node);
+    let known = view::node(txn, node)?.filter(|row| row.facts.key != [0; 32]);
+    let Some(mut row) = known else { return Ok(put(txn, &key, names)) };
+    let NodeNames { name, hostname, version } = names.clone();
+    row.facts = row::NodeFacts { name, hostname, version, ..row.facts };
+    txn.put(&key, &row.encode());
+    Ok(Reply::Done)
 }
 
 fn set_credentials(txn: &mut dyn Txn, address: &str, credentials: &Credentials) -> Result<Reply, ReadError> {

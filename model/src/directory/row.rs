@@ -1,6 +1,8 @@
 //! Rows of the directory.
 
-use crate::ids::{GroupId, UnixMillis};
+use crate::codec;
+use crate::ids::{GroupId, NodeId, UnixMillis};
+use crate::txn::ReadError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -71,9 +73,9 @@ pub struct AliasRow {
     pub targets: Vec<String>,
 }
 
-/// A node of the cluster.
+/// What the first release kept of a node, and what it may still propose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeRow {
+pub struct NodeNames {
     /// Its name.
     pub name: String,
     /// The name it says in SMTP and IMAP greetings.
@@ -82,9 +84,136 @@ pub struct NodeRow {
     pub version: String,
 }
 
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its name; no two nodes of a cluster that are not removed have the same.
+    pub name: String,
+    /// The name it says in SMTP and IMAP greetings.
+    pub hostname: String,
+    /// Its release.
+    pub version: String,
+    /// Where the others reach its cluster port, `host:port` (UDP); empty while it is not known.
+    pub address: String,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, RFC 5280 section 4.1). Zeroes while it is not known;
+    /// once known it never changes.
+    pub key: [u8; 32],
+    /// The highest format of entries and messages between nodes that it speaks.
+    pub format: u32,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// What it says of itself.
+    pub facts: NodeFacts,
+    /// What the cluster does with it.
+    pub state: NodeState,
+}
+
+/// What the cluster does with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeState {
+    /// It serves, leads and is given replicas.
+    Active,
+    /// It keeps its replicas, but leads nothing that another node can lead.
+    Draining,
+    /// Its replicas go elsewhere; then it is removed.
+    Leaving,
+    /// It is refused for ever.
+    Removed,
+}
+
+impl NodeRow {
+    const FORMAT: u8 = 2;
+    const FORMAT_OF_NAMES: u8 = 1;
+
+    /// A node as the first release knew it: alone, without an address.
+    pub fn from_names(names: NodeNames) -> Self {
+        let NodeNames { name, hostname, version } = names;
+        let facts = NodeFacts { name, hostname, version, format: 1, ..NodeFacts::default() };
+        NodeRow { facts, state: NodeState::Active }
+    }
+
+    /// What the first release would know of it.
+    pub fn names(&self) -> NodeNames {
+        let NodeFacts { name, hostname, version, .. } = self.facts.clone();
+        NodeNames { name, hostname, version }
+    }
+
+    /// Whether it belongs to the cluster.
+    pub fn is_member(&self) -> bool {
+        self.state != NodeState::Removed
+    }
+
+    /// The row's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode_as(Self::FORMAT, self)
+    }
+
+    /// Reads a row of any release.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
+        match bytes.first() {
+            Some(&Self::FORMAT_OF_NAMES) => codec::decode(bytes).map(Self::from_names),
+            _ => codec::decode_as(Self::FORMAT, bytes),
+        }
+    }
+}
+
+/// Where the replicas of a group shall be. The directory declares it; the group's leader makes it so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Rises with every change, so that a plan made on an older row is refused.
+    pub revision: u64,
+    /// One replica per node, ascending by replica.
+    pub replicas: Vec<ReplicaPlace>,
+}
+
+impl GroupRow {
+    /// The replica that `node` shall hold.
+    pub fn replica_on(&self, node: NodeId) -> Option<u64> {
+        self.replicas.iter().find(|place| place.node == node).map(|place| place.replica)
+    }
+
+    /// The nodes, in the order of their replicas.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.replicas.iter().map(|place| place.node)
+    }
+}
+
+/// A replica and its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReplicaPlace {
+    /// Drawn from a counter, never reused: a replica that comes back empty under its old id could elect itself.
+    pub replica: u64,
+    /// Where it is.
+    pub node: NodeId,
+}
+
+/// Names a token; not secret.
+pub type TokenId = [u8; 8];
+
+/// An invitation for one node, for a time.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// SHA-256 of the secret; a joiner proves that it knows it.
+    pub key: [u8; 32],
+    /// From then on it is refused.
+    pub expires_at: UnixMillis,
+    /// Who came with it.
+    pub used_by: Option<NodeId>,
+}
+
+impl fmt::Debug for TokenRow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "TokenRow(until {}, used by {:?})", self.expires_at, self.used_by)
+    }
+}
+
 /// Keys of the directory's tables.
 pub mod key {
-    use crate::ids::{AccountId, NodeId};
+    use super::TokenId;
+    use crate::ids::{AccountId, GroupId, NodeId};
     use crate::key::Key;
 
     /// `d`: a domain.
@@ -110,6 +239,31 @@ pub mod key {
     /// `n`: a node.
     pub fn node(node: NodeId) -> Vec<u8> {
         Key::table(b'n').number(node.0).done()
+    }
+
+    /// `n`: the prefix of all nodes.
+    pub fn nodes() -> Vec<u8> {
+        Key::table(b'n').done()
+    }
+
+    /// `g`: where a group's replicas shall be.
+    pub fn group(group: GroupId) -> Vec<u8> {
+        Key::table(b'g').bytes(&group.0.to_be_bytes()).done()
+    }
+
+    /// `g`: the prefix of all groups.
+    pub fn groups() -> Vec<u8> {
+        Key::table(b'g').done()
+    }
+
+    /// `t`: a token by its id.
+    pub fn token(token: TokenId) -> Vec<u8> {
+        Key::table(b't').bytes(&token).done()
+    }
+
+    /// `t`: the prefix of all tokens.
+    pub fn tokens() -> Vec<u8> {
+        Key::table(b't').done()
     }
 
     /// `s`: a setting.

@@ -1,14 +1,14 @@
 //! Reading the directory: who lives where, and where an address leads.
 
 use super::domain_of;
-use super::row::{AccountRow, AliasRow, DomainRow, NodeRow, key};
+use super::row::{AccountRow, AliasRow, DomainRow, GroupRow, NodeRow, TokenId, TokenRow, key};
 use crate::codec;
-use crate::ids::{AccountId, NodeId};
+use crate::ids::{AccountId, GroupId, NodeId};
 use crate::key::{Key, number_at};
 use crate::limits::ALIAS_DEPTH_MAX;
 use crate::txn::{Read, ReadError, scan_prefix};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 fn read<T: DeserializeOwned>(from: &dyn Read, key: &[u8]) -> Result<Option<T>, ReadError> {
@@ -16,8 +16,16 @@ fn read<T: DeserializeOwned>(from: &dyn Read, key: &[u8]) -> Result<Option<T>, R
 }
 
 fn read_all<T: DeserializeOwned>(from: &dyn Read, prefix: &[u8]) -> Result<Vec<(Vec<u8>, T)>, ReadError> {
+    read_all_with(from, prefix, codec::decode)
+}
+
+fn read_all_with<T>(
+    from: &dyn Read,
+    prefix: &[u8],
+    decode: fn(&[u8]) -> Result<T, ReadError>,
+) -> Result<Vec<(Vec<u8>, T)>, ReadError> {
     let (mut all, mut failed) = (Vec::new(), None);
-    scan_prefix(from, prefix, &mut |key, value| match codec::decode(value) {
+    scan_prefix(from, prefix, &mut |key, value| match decode(value) {
         Ok(row) => {
             all.push((key[prefix.len()..].to_vec(), row));
             ControlFlow::Continue(())
@@ -93,7 +101,48 @@ pub fn aliases(from: &dyn Read) -> Result<Vec<(String, AliasRow)>, ReadError> {
 
 /// A node.
 pub fn node(from: &dyn Read, node: NodeId) -> Result<Option<NodeRow>, ReadError> {
-    read(from, &key::node(node))
+    from.get(&key::node(node))?.map(|value| NodeRow::decode(&value)).transpose()
+}
+
+/// All nodes that ever were, removed ones included, by id.
+pub fn nodes(from: &dyn Read) -> Result<BTreeMap<NodeId, NodeRow>, ReadError> {
+    let rows = read_all_with(from, &key::nodes(), NodeRow::decode)?;
+    Ok(rows.into_iter().filter_map(|(id, row)| Some((NodeId(number_at(&id, 0)?), row))).collect())
+}
+
+/// Where the replicas of a group shall be.
+pub fn group(from: &dyn Read, group: GroupId) -> Result<Option<GroupRow>, ReadError> {
+    read(from, &key::group(group))
+}
+
+/// Where the replicas of all groups shall be, by group.
+pub fn groups(from: &dyn Read) -> Result<BTreeMap<GroupId, GroupRow>, ReadError> {
+    let rows = read_all(from, &key::groups())?;
+    let group = |id: &[u8]| id.first_chunk::<4>().map(|bytes| GroupId(u32::from_be_bytes(*bytes)));
+    Ok(rows.into_iter().filter_map(|(id, row)| Some((group(&id)?, row))).collect())
+}
+
+/// A token.
+pub fn token(from: &dyn Read, token: TokenId) -> Result<Option<TokenRow>, ReadError> {
+    read(from, &key::token(token))
+}
+
+/// All tokens that are remembered, by id.
+pub fn tokens(from: &dyn Read) -> Result<Vec<(TokenId, TokenRow)>, ReadError> {
+    let rows = read_all(from, &key::tokens())?;
+    Ok(rows.into_iter().filter_map(|(id, row)| Some((TokenId::try_from(id).ok()?, row))).collect())
+}
+
+/// The last number drawn from a counter, 0 before the first. No replica with an id above `counter("replica")` can be
+/// missing from the groups' rows because it was taken away: these rows are too old to know it.
+pub fn counter(from: &dyn Read, name: &str) -> Result<u64, ReadError> {
+    Ok(from.get(&key::counter(name))?.and_then(|value| number_at(&value, 0)).unwrap_or(0))
+}
+
+/// The format that every node of the cluster speaks; what is newer must not be proposed yet.
+pub fn common_format(from: &dyn Read) -> Result<u32, ReadError> {
+    let members = nodes(from)?.into_values().filter(NodeRow::is_member);
+    Ok(members.map(|row| row.facts.format).min().unwrap_or(1))
 }
 
 /// A cluster-wide setting.

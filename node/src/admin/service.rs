@@ -142,5 +142,8 @@ fn words(refusal: Refusal) -> &'static str {
         Refusal::Limit => "over the bound",
         Refusal::NoFolder => "no such folder",
         Refusal::UidsExhausted | Refusal::WrongGroup => "cannot be done",
+        Refusal::Expired => "the token has expired",
+        Refusal::Used => "the token was used by another node",
+        Refusal::Stale => "changed by somebody else meanwhile; try again",
     }
 }

@@ -9,7 +9,7 @@ use crate::services::directory::Directory;
 use crate::services::passwords::{FAKE_SALT_SETTING, Passwords};
 use crate::services::propose::propose_until;
 use cluster::{Clock, Cluster};
-use model::directory::row::NodeRow;
+use model::directory::row::NodeNames;
 use model::directory::{DirectoryCommand, view};
 use model::mailbox::MailboxCommand;
 use model::{Command, GroupId, Refusal, Reply};
@@ -70,14 +70,14 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 async fn announce(services: &Services) -> Result<(), String> {
-    let row = NodeRow {
+    let row = NodeNames {
         name: services.config.name.clone(),
         hostname: services.config.hostname.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let node = services.cluster.node();
     let known = services.directory.with_rows(|rows| view::node(rows, node)).map_err(|error| error.to_string())?;
-    if known.as_ref() != Some(&row) {
+    if known.map(|known| known.names()).as_ref() != Some(&row) {
         change(services, DirectoryCommand::SetNode { node, row }).await?;
     }
     Ok(())

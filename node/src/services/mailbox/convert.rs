@@ -82,7 +82,8 @@ pub fn refusal(refusal: Refusal) -> StoreError {
         Refusal::Limit | Refusal::UidsExhausted => StoreError::Limit,
         // The account was removed while the session was open.
         Refusal::NoAccount => StoreError::NotPermitted,
-        Refusal::WrongGroup => StoreError::Internal,
+        // Said by the directory alone, about nodes.
+        Refusal::WrongGroup | Refusal::Expired | Refusal::Used | Refusal::Stale => StoreError::Internal,
     }
 }
 
