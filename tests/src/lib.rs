@@ -4,3 +4,4 @@
 pub mod client;
 pub mod kills;
 pub mod node;
+pub mod programs;
