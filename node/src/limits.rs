@@ -9,6 +9,12 @@ pub const SESSIONS_MAX: usize = 10_000;
 pub const SESSIONS_PER_ADDRESS_MAX: usize = 1_000;
 /// A TLS handshake from its first byte to its last.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A header of the PROXY protocol in bytes: addresses are 36, the rest may carry what the balancer knows of TLS.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4 * 1024;
+/// How long a balancer may take for its header: its specification asks for three seconds at least.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// HTTP connections of balancers whose header is awaited at a time; health checks and scrapers are few.
+pub const PROXY_HEADERS_AWAITED_MAX: usize = 64;
 /// Connections waiting in the kernel for accept.
 pub const LISTEN_BACKLOG: u32 = 1_024;
 /// The pause after a failed accept (no file descriptors left), so that the loop does not burn a processor.
@@ -116,6 +122,12 @@ pub const SEND_PIECE_BYTES: usize = 64 * 1024;
 pub const RETURNED_BYTES_MAX: usize = 256 * 1024;
 /// The header section of an original returned in a report.
 pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1024;
+/// A node's clock that is off by more, milliseconds, is told in `status`: dates in mail and retries suffer first.
+pub const CLOCK_OFFSET_WARNED_MS: u64 = 5_000;
+/// How long an invitation for a node may be good, seconds: it is a secret that lies about.
+pub const TOKEN_VALID_SECONDS_MAX: u64 = 30 * 24 * 3600;
+/// How long an invitation is good when nothing is said, seconds.
+pub const TOKEN_VALID_SECONDS: u64 = 3600;
 /// One request or reply on the admin socket, in bytes: a page of the longest listing fits.
 pub const ADMIN_FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// Items in one page of a listing; the client asks for the next.

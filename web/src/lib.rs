@@ -6,12 +6,12 @@ mod limits;
 mod listener;
 mod routes;
 
+pub use listener::Incoming;
 pub use routes::router;
 
 use listener::BoundedListener;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
 
 /// What the endpoints ask the node.
 pub trait Health: Send + Sync + 'static {
@@ -30,10 +30,10 @@ pub trait Health: Send + Sync + 'static {
 /// # Errors
 /// When the socket fails for good.
 pub async fn serve(
-    listener: Arc<TcpListener>,
+    incoming: impl Incoming,
     health: Arc<dyn Health>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let service = router(health).into_make_service_with_connect_info::<listener::Peer>();
-    axum::serve(BoundedListener::new(listener), service).with_graceful_shutdown(stop).await
+    axum::serve(BoundedListener::new(incoming), service).with_graceful_shutdown(stop).await
 }

@@ -13,9 +13,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
+/// Where connections come from.
+pub trait Incoming: Send + 'static {
+    /// The next connection and its client, who may be another than the socket's peer.
+    ///
+    /// # Errors
+    /// As the system says; asking again is fine.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+
+    /// Where connections are accepted.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn local_address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Incoming for Arc<TcpListener> {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self).await
+    }
+
+    fn local_address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
 /// A listener that waits for a free place before it accepts; the rest wait in the kernel.
-pub struct BoundedListener {
-    socket: Arc<TcpListener>,
+pub struct BoundedListener<I> {
+    incoming: I,
     places: Arc<Semaphore>,
 }
 
@@ -30,21 +55,21 @@ pub struct BoundedStream {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-impl BoundedListener {
+impl<I: Incoming> BoundedListener<I> {
     /// Over a bound socket.
-    pub fn new(socket: Arc<TcpListener>) -> Self {
-        BoundedListener { socket, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    pub fn new(incoming: I) -> Self {
+        BoundedListener { incoming, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
-impl Listener for BoundedListener {
+impl<I: Incoming> Listener for BoundedListener<I> {
     type Io = BoundedStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (BoundedStream, SocketAddr) {
         loop {
             let place = Arc::clone(&self.places).acquire_owned().await;
-            match (place, self.socket.accept().await) {
+            match (place, self.incoming.accept().await) {
                 (Ok(place), Ok((stream, peer))) => {
                     let end = Box::pin(sleep(CONNECTION_LIFETIME));
                     return (BoundedStream { stream, end, _place: place }, peer);
@@ -57,12 +82,12 @@ impl Listener for BoundedListener {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.incoming.local_address()
     }
 }
 
-impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Self {
+impl<I: Incoming> Connected<IncomingStream<'_, BoundedListener<I>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener<I>>) -> Self {
         Peer(stream.remote_addr().ip().to_canonical())
     }
 }

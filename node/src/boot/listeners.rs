@@ -2,7 +2,7 @@
 
 use crate::admin::ListenerItem;
 use crate::config::{Config, Service};
-use crate::net::{BoundListener, ListenerSpec, Network, Protocol, Security};
+use crate::net::{Balancers, BoundListener, ListenerSpec, Network, Protocol, Security};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,9 @@ pub const FILE: &str = "listeners.json";
 /// A protocol where the configuration wants its service.
 pub fn spec(config: &Config, service: Service, security: Security, protocol: Arc<dyn Protocol>) -> ListenerSpec {
     let addresses = config.listeners.get(&service).cloned().unwrap_or_default();
-    ListenerSpec { name: service.name(), addresses, security, protocol }
+    // A local agent speaks LMTP; there is no balancer in front of it.
+    let balancers = if service == Service::Lmtp { &[][..] } else { &config.proxy_protocol_from };
+    ListenerSpec { name: service.name(), addresses, security, protocol, balancers: Balancers::new(balancers) }
 }
 
 /// Where everything really listens.

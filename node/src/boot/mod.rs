@@ -13,7 +13,7 @@ use crate::config::{Config, Service};
 use crate::context::Services;
 use crate::limits::STOP_TIMEOUT;
 use crate::metrics::Metrics;
-use crate::net::{BoundListener, Network, NetworkError, NetworkOptions, Permits};
+use crate::net::{Balancers, BoundListener, Network, NetworkError, NetworkOptions, Permits};
 use crate::queue::Queue;
 use crate::services::directory::{Directory, DirectorySource};
 use crate::services::passwords::Passwords;
@@ -222,8 +222,10 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
         .map_err(|error| BootError::File { path: services.config.data.join(admin::SOCKET_NAME), error })?;
     tokio::spawn(admin::serve(socket, Arc::new(AdminService::new(services.clone(), facts)), last.clone()));
     let health = Arc::new(health::NodeHealth { services: services.clone(), permits });
+    let balancers = Balancers::new(&services.config.proxy_protocol_from);
     for listener in web {
-        tokio::spawn(web::serve(listener.socket, health.clone(), last.clone().cancelled_owned()));
+        let incoming = net::Incoming::new(listener, balancers.clone());
+        tokio::spawn(web::serve(incoming, health.clone(), last.clone().cancelled_owned()));
     }
     start_background(services, files);
     Ok(Running { network, queue, listeners, last })

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "data",
     "name",
     "hostname",
@@ -22,6 +22,7 @@ pub(super) const KEYS: [&str; 14] = [
     "ephemeral-ports",
     "relay",
     "dns",
+    "proxy-protocol-from",
     "log-format",
     "certificate",
     "private-key",
@@ -91,6 +92,7 @@ fn set(settings: &mut Settings, name: &str, at: usize, value: &Spanned<DeValue<'
         "ephemeral-ports" => settings.ephemeral_ports = one(name, value, parse::boolean)?,
         "relay" => settings.relay = Some(one(name, value, parse::host_port)?),
         "dns" => settings.dns = Some(one(name, value, parse::socket_address)?),
+        "proxy-protocol-from" => settings.proxy_protocol_from = Some(many(name, value, parse::network)?),
         "log-format" => settings.log_format = Some(one(name, value, parse::log_format)?),
         "certificate" => settings.certificate = Some(one(name, value, path)?),
         "private-key" => settings.private_key = Some(one(name, value, path)?),
@@ -162,6 +164,7 @@ mod tests {
             ephemeral-ports = false
             relay = "smarthost.example:25"
             dns = "127.0.0.1:53"
+            proxy-protocol-from = ["10.0.0.0/8", "192.0.2.1"]
             log-format = "json"
             certificate = "/c.pem"
             private-key = "/k.pem"

@@ -16,6 +16,7 @@ pub use parse::{HostPort, LogFormat};
 pub use settings::Settings;
 
 use crate::tls::CertificateFiles;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub struct Config {
     pub relay: Option<HostPort>,
     /// The resolver to ask; `None` is the system's.
     pub dns: Option<SocketAddr>,
+    /// Networks of balancers: their connections begin with a PROXY protocol header, nobody else's do.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// The operator's certificate; `None` makes a self-signed one in the data directory.
@@ -87,6 +90,7 @@ impl Config {
             listeners,
             relay: settings.relay,
             dns: settings.dns,
+            proxy_protocol_from: settings.proxy_protocol_from.unwrap_or_default(),
             log_format: settings.log_format.unwrap_or_default(),
             certificate,
             queue_retry_first: settings.queue_retry_first.map(Duration::from_secs),

@@ -2,6 +2,7 @@
 
 use super::suggest;
 use crate::services::directory::normalise_domain;
+use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -61,6 +62,12 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address and port such as 192.0.2.1:53 or [2001:db8::1]:53 is expected".to_owned())
 }
 
+/// A network, or one address as the network of itself.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| address(text).map(IpNet::from));
+    network.map_err(|_| "a network or address such as 10.0.0.0/8 or 192.0.2.1 is expected".to_owned())
+}
+
 pub(super) fn host_port(text: &str) -> Result<HostPort, String> {
     let expected = || "a host and port such as mail.example.org:25 is expected".to_owned();
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -104,6 +111,8 @@ mod tests {
         assert_eq!(host_port("relay:2525").unwrap(), HostPort { host: "relay".into(), port: 2525 });
         assert_eq!(hostname("mail.bücher.example").as_deref(), Ok("mail.xn--bcher-kva.example"));
         assert_eq!(address("[::1]"), "::1".parse().map_err(|_| String::new()));
+        assert_eq!(network("10.0.0.0/8").map(|net| net.to_string()).as_deref(), Ok("10.0.0.0/8"));
+        assert_eq!(network("[::1]").map(|net| net.to_string()).as_deref(), Ok("::1/128"));
         assert_eq!(domain("Example.ORG.").as_deref(), Ok("example.org"));
     }
 
@@ -112,6 +121,7 @@ mod tests {
         assert!(host_port("relay").is_err());
         assert!(host_port("relay:0").is_err());
         assert!(host_port(":25").is_err());
+        assert!(network("10.0.0.0/33").is_err());
         assert!(port_offset("60000").is_err());
         assert!(name("a b").is_err());
         assert!(hostname("").is_err());

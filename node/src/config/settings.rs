@@ -2,6 +2,7 @@
 
 use super::listeners::Service;
 use super::parse::{self, HostPort, LogFormat};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub struct Settings {
     /// DNS resolver to ask instead of the system's
     #[arg(long, value_name = "ADDR:PORT", env = "MAILNODE_DNS", hide_env = true, value_parser = parse::socket_address)]
     pub dns: Option<SocketAddr>,
+    /// Networks of balancers whose connections begin with a PROXY protocol header; may be repeated
+    #[arg(long, value_name = "NET", env = "MAILNODE_PROXY_PROTOCOL_FROM", hide_env = true, value_delimiter = ',', value_parser = parse::network)]
+    pub proxy_protocol_from: Option<Vec<IpNet>>,
     /// text or json
     #[arg(long, value_name = "FORMAT", env = "MAILNODE_LOG_FORMAT", hide_env = true, value_parser = parse::log_format)]
     pub log_format: Option<LogFormat>,
@@ -71,6 +75,7 @@ impl Settings {
             ephemeral_ports: self.ephemeral_ports || base.ephemeral_ports,
             relay: self.relay.or(base.relay),
             dns: self.dns.or(base.dns),
+            proxy_protocol_from: self.proxy_protocol_from.or(base.proxy_protocol_from),
             log_format: self.log_format.or(base.log_format),
             certificate: self.certificate.or(base.certificate),
             private_key: self.private_key.or(base.private_key),

@@ -1,6 +1,7 @@
 //! One accepted connection, plain or under TLS: an async byte stream that knows its ends and counts its bytes.
 //! It buffers nothing of its own; reading ahead and coalescing writes is its driver's duty.
 
+use super::Origin;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::tls::Tls;
 use std::io;
@@ -16,6 +17,8 @@ pub struct Connection {
     stream: Stream,
     peer: SocketAddr,
     local: SocketAddr,
+    /// A balancer stands between: neither end is this machine's own, whatever the addresses say.
+    relayed: bool,
     traffic: Traffic,
 }
 
@@ -50,7 +53,19 @@ impl Connection {
     pub fn accept(stream: TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         let (peer, local) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
-        Ok(Connection { stream: Stream::Plain(stream), peer, local, traffic: Traffic::default() })
+        Ok(Connection { stream: Stream::Plain(stream), peer, local, relayed: false, traffic: Traffic::default() })
+    }
+
+    /// As [`Self::accept`], for a balancer that said for whom it speaks.
+    ///
+    /// # Errors
+    /// As [`Self::accept`].
+    pub fn accept_relayed(stream: TcpStream, origin: Origin) -> io::Result<Connection> {
+        let direct = Connection { relayed: true, ..Connection::accept(stream)? };
+        Ok(match origin {
+            Origin::Client { source, destination } => Connection { peer: source, local: destination, ..direct },
+            Origin::Balancer => direct,
+        })
     }
 
     /// The client's address; IPv4 in its own form even on a dual-stack socket.
@@ -78,7 +93,12 @@ impl Connection {
 
     /// Whether a password may cross it readable: under TLS, or to a peer on this machine.
     pub fn is_private(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_)) || self.peer.ip().is_loopback()
+        matches!(self.stream, Stream::Tls(_)) || self.is_from_here()
+    }
+
+    /// Whether the peer is on this machine and no balancer in between.
+    pub fn is_from_here(&self) -> bool {
+        !self.relayed && self.peer.ip().is_loopback()
     }
 
     /// Bytes so far.

@@ -3,7 +3,7 @@
 //! and the sessions go on.
 
 use super::session_actor::{SessionActor, SessionStart};
-use super::{BoundListener, Permit, Permits, Protocol, SessionContext, SessionId};
+use super::{Balancers, BoundListener, Permit, Permits, Protocol, SessionContext, SessionId};
 use crate::limits::ACCEPT_FAILURE_PAUSE;
 use crate::metrics::Metrics;
 use crate::tls::Tls;
@@ -28,6 +28,8 @@ pub struct ListenerSpec {
     pub security: Security,
     /// What is spoken.
     pub protocol: Arc<dyn Protocol>,
+    /// Peers that speak for others and say for whom.
+    pub balancers: Balancers,
 }
 
 /// How connections of a listener are protected.
@@ -118,6 +120,7 @@ impl Actor for ListenerActor {
         let session = SessionStart {
             stream,
             permit,
+            relayed: start.spec.balancers.contains(peer.ip()),
             protocol: Arc::clone(&start.spec.protocol),
             security: start.spec.security,
             tls: start.tls.clone(),
@@ -170,7 +173,9 @@ async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) 
                 continue;
             }
         };
-        match start.permits.take(peer.ip()) {
+        let relayed = start.spec.balancers.contains(peer.ip());
+        let permit = if relayed { start.permits.take_uncounted() } else { start.permits.take(peer.ip()) };
+        match permit {
             Ok(permit) => {
                 if listener.cast(ListenerMessage::Accepted(stream, peer, permit)).is_err() {
                     return;
@@ -178,16 +183,16 @@ async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) 
             }
             Err(reason) => {
                 tracing::warn!(listener = start.spec.name, %peer, ?reason, "connection refused");
-                turn_away(&stream, &start.spec);
+                turn_away(&stream, start.spec.security, &*start.spec.protocol);
             }
         }
     }
 }
 
 /// Says the protocol's word for "come back later" into the fresh socket's empty buffer, never waiting for the peer.
-fn turn_away(stream: &TcpStream, spec: &ListenerSpec) {
-    if spec.security != Security::Implicit {
+pub(super) fn turn_away(stream: &TcpStream, security: Security, protocol: &dyn Protocol) {
+    if security != Security::Implicit {
         // A peer that cannot even take one line learns it from the closed connection.
-        let _ = stream.try_write(spec.protocol.busy_line().as_bytes());
+        let _ = stream.try_write(protocol.busy_line().as_bytes());
     }
 }

@@ -2,8 +2,10 @@
 //! Knows no protocol: a [`Protocol`] brings its own driver.
 
 mod connection;
+mod incoming;
 mod listener;
 mod permits;
+mod proxy;
 mod session;
 mod session_actor;
 mod socket;
@@ -12,8 +14,10 @@ mod supervisor;
 mod tests;
 
 pub use connection::{Connection, TlsInfo, Traffic};
+pub use incoming::Incoming;
 pub use listener::{ListenerSpec, Security};
 pub use permits::{Permit, Permits, Refused};
+pub use proxy::{Balancers, Origin};
 pub use session::{Protocol, SessionContext, SessionEnd, SessionId, SessionSummary};
 pub use socket::{BoundListener, bind};
 pub use supervisor::{Bound, Network, NetworkError, NetworkOptions};

@@ -5,7 +5,7 @@ use crate::limits::{SESSIONS_MAX, SESSIONS_PER_ADDRESS_MAX};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -27,7 +27,7 @@ struct Shared {
 /// The right to one session; given back when dropped.
 pub struct Permit {
     shared: Arc<Shared>,
-    counted: Option<IpAddr>,
+    counted: OnceLock<IpAddr>,
 }
 
 /// Why there is no permit.
@@ -63,22 +63,21 @@ impl Permits {
     /// # Errors
     /// Says which bound is reached.
     pub fn take(&self, peer: IpAddr) -> Result<Permit, Refused> {
-        let counted = counted_as(peer);
-        if self.shared.total.fetch_add(1, Ordering::AcqRel) >= self.shared.total_max {
-            self.shared.give_back();
-            return Err(Refused::Full);
-        }
-        if let Some(address) = counted {
-            let mut by_address = self.shared.by_address.lock();
-            let count = by_address.entry(address).or_insert(0);
-            if *count >= self.shared.per_address_max {
-                drop(by_address);
-                self.shared.give_back();
-                return Err(Refused::TooManyFromAddress);
-            }
-            *count += 1;
-        }
-        Ok(Permit { shared: Arc::clone(&self.shared), counted })
+        let permit = self.take_uncounted()?;
+        permit.count(peer)?;
+        Ok(permit)
+    }
+
+    /// A permit for a session that comes through a balancer, whose own address is not counted: it speaks for many.
+    /// [`Permit::count`] follows when the client is known.
+    ///
+    /// # Errors
+    /// [`Refused::Full`].
+    pub fn take_uncounted(&self) -> Result<Permit, Refused> {
+        let before = self.shared.total.fetch_add(1, Ordering::AcqRel);
+        // Made first: dropping it gives back.
+        let permit = Permit { shared: Arc::clone(&self.shared), counted: OnceLock::new() };
+        if before >= self.shared.total_max { Err(Refused::Full) } else { Ok(permit) }
     }
 
     /// Permits that are out.
@@ -104,6 +103,25 @@ impl Permits {
     }
 }
 
+impl Permit {
+    /// Counts the session under the client's address; once.
+    ///
+    /// # Errors
+    /// [`Refused::TooManyFromAddress`].
+    pub fn count(&self, peer: IpAddr) -> Result<(), Refused> {
+        let Some(address) = counted_as(peer) else { return Ok(()) };
+        let mut by_address = self.shared.by_address.lock();
+        let count = by_address.entry(address).or_insert(0);
+        if *count >= self.shared.per_address_max {
+            return Err(Refused::TooManyFromAddress);
+        }
+        if self.counted.set(address).is_ok() {
+            *count += 1;
+        }
+        Ok(())
+    }
+}
+
 impl Shared {
     fn give_back(&self) {
         if self.total.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -114,7 +132,7 @@ impl Shared {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(address) = self.counted {
+        if let Some(address) = self.counted.take() {
             let mut by_address = self.shared.by_address.lock();
             match by_address.get_mut(&address) {
                 Some(count) if *count > 1 => *count -= 1,
@@ -168,6 +186,21 @@ mod tests {
         assert_eq!(permits.take(peer("2001:db8::2")).err(), Some(Refused::TooManyFromAddress));
         assert!(permits.take(peer("2001:db8:0:1::2")).is_ok());
         let _local = (permits.take(peer("127.0.0.1")).ok().unwrap(), permits.take(peer("127.0.0.1")).ok().unwrap());
+    }
+
+    #[test]
+    fn sessions_through_a_balancer_are_counted_under_their_clients() {
+        let permits = Permits::new(3, 1);
+        let first = permits.take_uncounted().ok().unwrap();
+        let second = permits.take_uncounted().ok().unwrap();
+        assert_eq!(first.count(peer("192.0.2.1")), Ok(()));
+        assert_eq!(second.count(peer("192.0.2.1")), Err(Refused::TooManyFromAddress));
+        drop(first);
+        assert_eq!(second.count(peer("192.0.2.1")), Ok(()));
+        drop(second);
+        assert_eq!(permits.in_use(), 0);
+        let _all: Vec<_> = (0..3).map(|_| permits.take_uncounted().ok().unwrap()).collect();
+        assert_eq!(permits.take_uncounted().err(), Some(Refused::Full));
     }
 
     #[tokio::test]

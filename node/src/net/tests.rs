@@ -2,12 +2,13 @@
 //! panics when asked to.
 
 use super::{
-    Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext, SessionEnd,
+    Balancers, Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext, SessionEnd,
     SessionSummary,
 };
 use crate::tls::{CertificateFiles, Tls, write_self_signed};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,17 +59,16 @@ struct World {
 }
 
 async fn world(sessions_max: usize) -> World {
-    world_of(Arc::new(Echo), sessions_max).await
+    world_of(Arc::new(Echo), Permits::new(sessions_max, sessions_max), &[]).await
 }
 
-async fn world_of(protocol: Arc<dyn Protocol>, sessions_max: usize) -> World {
+async fn world_of(protocol: Arc<dyn Protocol>, permits: Permits, balancers: &[IpNet]) -> World {
     let directory = tempfile::tempdir().unwrap();
     let files = CertificateFiles {
         certificate: directory.path().join("certificate.pem"),
         private_key: directory.path().join("key.pem"),
     };
     write_self_signed(&files, &["localhost".to_owned()]).unwrap();
-    let permits = Permits::new(sessions_max, sessions_max);
     let options = NetworkOptions {
         tls: Tls::load(&files).unwrap(),
         permits: permits.clone(),
@@ -80,6 +80,7 @@ async fn world_of(protocol: Arc<dyn Protocol>, sessions_max: usize) -> World {
         addresses: vec!["127.0.0.1:0".parse().unwrap()],
         security: Security::Plain,
         protocol,
+        balancers: Balancers::new(balancers),
     };
     let network = Network::start(vec![spec], options).await.unwrap();
     let address = network.bound()[0].address;
@@ -158,7 +159,7 @@ impl Protocol for Trap {
 
 #[tokio::test]
 async fn a_failed_accept_task_is_started_again_and_its_sessions_go_on() {
-    let world = world_of(Arc::new(Trap), 1).await;
+    let world = world_of(Arc::new(Trap), Permits::new(1, 1), &[]).await;
     let mut first = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(say(&mut first, "one").await, "one\n");
     let mut refused = TcpStream::connect(world.address).await.unwrap();
@@ -168,5 +169,66 @@ async fn a_failed_accept_task_is_started_again_and_its_sessions_go_on() {
     assert!(world.permits.all_returned(Duration::from_secs(60)).await);
     let mut next = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(say(&mut next, "three").await, "three\n");
+    world.network.stop().await;
+}
+
+/// Says whom it serves and whether passwords may cross, then ends.
+struct WhoAmI;
+
+impl Protocol for WhoAmI {
+    fn name(&self) -> &'static str {
+        "who"
+    }
+
+    fn busy_line(&self) -> &'static str {
+        "busy\r\n"
+    }
+
+    fn serve(&self, mut connection: Connection, session: SessionContext) -> BoxFuture<'static, SessionSummary> {
+        async move {
+            assert_eq!(session.peer, connection.peer());
+            let line = format!("{} {} {}\r\n", connection.peer(), connection.local(), connection.is_private());
+            connection.write_all(line.as_bytes()).await.unwrap();
+            // Holds its permit until the client has gone.
+            let _ = connection.read(&mut [0]).await;
+            SessionSummary::default()
+        }
+        .boxed()
+    }
+}
+
+async fn line_after(address: SocketAddr, header: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(header.as_bytes()).await.unwrap();
+    let mut line = String::new();
+    // A connection closed with input unread is reset: nothing was said then.
+    let _ = BufReader::new(&mut stream).read_line(&mut line).await;
+    (stream, line)
+}
+
+#[tokio::test]
+async fn behind_a_balancer_sessions_are_those_of_its_clients() {
+    let local = ["127.0.0.0/8".parse().unwrap()];
+    let world = world_of(Arc::new(WhoAmI), Permits::new(10, 1), &local).await;
+    let ann = "PROXY TCP4 192.0.2.1 198.51.100.1 4660 25\r\n";
+    let (held, line) = line_after(world.address, ann).await;
+    assert_eq!(line, "192.0.2.1:4660 198.51.100.1:25 false\r\n");
+    assert_eq!(line_after(world.address, ann).await.1, "busy\r\n");
+    let here = line_after(world.address, "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n").await;
+    assert_eq!(here.1, "127.0.0.1:1 127.0.0.1:2 false\r\n", "a client behind a balancer is never local");
+    let check = line_after(world.address, "PROXY UNKNOWN\r\n").await;
+    assert!(check.1.starts_with("127.0.0.1:") && check.1.ends_with(" false\r\n"));
+    assert_eq!(line_after(world.address, "EHLO client.example\r\n").await.1, "");
+    drop((held, here, check));
+    assert!(world.permits.all_returned(Duration::from_secs(60)).await);
+    assert_eq!(line_after(world.address, ann).await.1, line);
+    world.network.stop().await;
+}
+
+#[tokio::test]
+async fn from_elsewhere_a_header_is_just_input() {
+    let world = world_of(Arc::new(Echo), Permits::new(10, 10), &["192.0.2.0/24".parse().unwrap()]).await;
+    let header = "PROXY TCP4 192.0.2.1 198.51.100.1 4660 25\r\n";
+    assert_eq!(line_after(world.address, header).await.1, header);
     world.network.stop().await;
 }

@@ -62,7 +62,7 @@ impl Session {
             service,
             message_bytes_max: MESSAGE_BYTES_MAX,
             tls: connection.tls().map_or(Tls::Offered, |info| Tls::Active(told(info))),
-            peer_is_loopback: connection.peer().ip().is_loopback(),
+            peer_is_loopback: connection.is_from_here(),
             auth: (service == Service::Submission)
                 .then(|| AuthMaterial::new(ids::random(), shared.passwords.fake_salt_key())),
         };

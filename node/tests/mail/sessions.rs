@@ -53,6 +53,7 @@ impl Node {
             addresses: vec!["127.0.0.1:0".parse().unwrap()],
             security: Security::StartTls,
             protocol: Arc::new(Smtp::new(service, shared.clone())),
+            balancers: node::net::Balancers::default(),
         };
         let specs =
             vec![spec("smtp", Service::Mx), spec("submission", Service::Submission), spec("lmtp", Service::Lmtp)];
