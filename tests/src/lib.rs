@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod cluster;
 pub mod kills;
 pub mod node;
 pub mod programs;
+pub mod relay;

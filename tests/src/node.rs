@@ -7,10 +7,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a node may take to say that it is ready, on a machine that also compiles.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -20,7 +19,16 @@ pub struct Node {
     child: Child,
     data: PathBuf,
     banner: String,
-    log: Option<thread::JoinHandle<String>>,
+    /// Gives what it prints when it is ready.
+    lines: Option<mpsc::Receiver<String>>,
+    log: Log,
+}
+
+/// What a process said on standard error so far, and the thread that reads it.
+#[derive(Default)]
+struct Log {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 /// The binary: `MAILNODE_BINARY` when set, else built once per test process by the cargo that runs the tests.
@@ -68,18 +76,43 @@ impl Node {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(data: &Path, flags: &[&str]) -> io::Result<Node> {
-        let mut start = command();
-        start.args(["--ephemeral-ports", "--bind", "127.0.0.1", "--hostname", "mail.example.org"]).args(flags);
-        start.arg("--data").arg(data).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = start.spawn()?;
-        let log = child.stderr.take().map(read_to_end);
-        let banner = child.stdout.take().map(read_banner);
-        let banner = banner.and_then(|lines| lines.recv_timeout(START_TIMEOUT).ok()).unwrap_or_default();
-        let mut node = Node { child, data: data.to_owned(), banner, log };
-        if node.banner.is_empty() {
-            return Err(io::Error::other(format!("the node did not start: {}", node.kill())));
-        }
+        let usual = ["--ephemeral-ports", "--bind", "127.0.0.1", "--hostname", "mail.example.org"];
+        let mut node = Node::spawn(data, &[&usual, flags].concat())?;
+        node.ready()?;
         Ok(node)
+    }
+
+    /// Starts a node with these flags alone and does not wait.
+    ///
+    /// # Errors
+    /// When the binary does not run.
+    pub fn spawn(data: &Path, flags: &[&str]) -> io::Result<Node> {
+        let mut start = command();
+        start.args(flags).arg("--data").arg(data);
+        start.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = start.spawn()?;
+        let log = child.stderr.take().map(Log::read).unwrap_or_default();
+        let lines = child.stdout.take().map(read_banner);
+        Ok(Node { child, data: data.to_owned(), banner: String::new(), lines, log })
+    }
+
+    /// Waits until it is ready; it is killed when it does not become so.
+    ///
+    /// # Errors
+    /// With what it said.
+    pub fn ready(&mut self) -> io::Result<()> {
+        if let Some(lines) = self.lines.take() {
+            self.banner = lines.recv_timeout(START_TIMEOUT).unwrap_or_default();
+        }
+        if self.banner.is_empty() {
+            return Err(io::Error::other(format!("the node did not start: {}", self.kill())));
+        }
+        Ok(())
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        self.log.text()
     }
 
     /// What it printed when it was ready.
@@ -150,7 +183,21 @@ impl Node {
     /// Waits for its end after a signal; gives the exit status and the whole log.
     pub fn wait(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().expect("the node ends");
-        (status, self.take_log())
+        (status, self.log.whole())
+    }
+
+    /// Waits until it has ended by itself; gives the exit code and the whole log, or `None` when it has not in time.
+    pub fn ended(&mut self, patience: Duration) -> Option<(Option<i32>, String)> {
+        let end = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process is ours") {
+                return Some((status.code(), self.log.whole()));
+            }
+            if Instant::now() > end {
+                return None;
+            }
+            thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Ends it at once, as a crash would; gives the log.
@@ -158,11 +205,7 @@ impl Node {
         // Fails only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.take_log()
-    }
-
-    fn take_log(&mut self) -> String {
-        self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
+        self.log.whole()
     }
 }
 
@@ -172,13 +215,29 @@ impl Drop for Node {
     }
 }
 
-fn read_to_end(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        // What was read before the pipe broke is what there is to show.
-        let _ = from.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    })
+impl Log {
+    fn read(mut from: impl Read + Send + 'static) -> Log {
+        let text: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let into = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            // What was read before the pipe broke is what there is to show.
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                into.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
+            }
+        });
+        Log { text, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// Everything, once the process has ended.
+    fn whole(&mut self) -> String {
+        self.reader.take().map(thread::JoinHandle::join);
+        self.text()
+    }
 }
 
 /// Sends everything up to the last of the three commands to try, or nothing when the output ends before.

@@ -22,9 +22,14 @@ pub struct Answer {
 impl Imap<TcpStream> {
     /// Connects in plaintext and reads the greeting.
     pub fn connect(to: SocketAddr) -> io::Result<Self> {
+        Self::connect_patiently(to, Duration::from_secs(120))
+    }
+
+    /// As [`Self::connect`], with how long the server may be silent.
+    pub fn connect_patiently(to: SocketAddr, silence: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        stream.set_read_timeout(Some(silence))?;
         Self::greeted(stream)
     }
 }

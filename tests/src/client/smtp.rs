@@ -21,9 +21,14 @@ pub struct Reply {
 impl Smtp<TcpStream> {
     /// Connects in plaintext and reads the greeting.
     pub fn connect(to: SocketAddr) -> io::Result<Self> {
+        Self::connect_patiently(to, Duration::from_secs(60))
+    }
+
+    /// As [`Self::connect`], with how long the server may be silent.
+    pub fn connect_patiently(to: SocketAddr, silence: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(silence))?;
         Self::greeted(stream)
     }
 }

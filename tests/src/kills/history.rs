@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+/// The folder that copies go to.
+pub const COPIES: &str = "Copies";
+
 /// Everything known about one run; shared by the clients.
 #[derive(Default)]
 pub struct History {
@@ -20,6 +23,8 @@ pub struct Inner {
     pub flagged: BTreeSet<u64>,
     /// Message ids somebody tried to flag.
     pub flag_attempted: BTreeSet<u64>,
+    /// Message ids whose copy into [`COPIES`] was acknowledged.
+    pub copied: BTreeSet<u64>,
     /// Folders acknowledged, per user.
     pub folders: BTreeSet<(usize, String)>,
     /// The UID and UIDVALIDITY each message was first seen under.

@@ -7,16 +7,17 @@ mod history;
 mod verify;
 mod work;
 
+pub use history::History;
+pub use verify::{Extent, verify};
+pub use work::{Endpoints, Load, Users};
+
 use crate::node::Node;
-use history::History;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use verify::Extent;
-use work::{Endpoints, Users};
 
 /// What to do.
 pub struct Campaign {

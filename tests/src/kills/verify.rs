@@ -1,9 +1,9 @@
 //! Reads the mailboxes of a node that came back and compares them with the history.
 
+use super::history::{COPIES, History, Inner};
 use super::work::{Endpoints, Users};
-use super::{History, history::Inner};
 use crate::client::imap::{Answer, Imap};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 struct Seen {
@@ -33,9 +33,11 @@ pub fn verify(at: Endpoints, users: &Users, history: &History, extent: Extent) -
         let first = if extent == Extent::New { history.with(|history| first_unseen(user, history)) } else { 1 };
         let seen = read_inbox(&mut imap, first, uidvalidity, &mut wrong)?;
         let folders = imap.ok("LIST \"\" *")?.text();
+        let copies = read_copies(&mut imap, &mut wrong)?;
         history.with(|history| {
             compare(user, &seen, extent, history, &mut wrong);
             compare_folders(user, &folders, history, &mut wrong);
+            compare_copies(user, &copies, history, &mut wrong);
         });
         if seen.values().any(|seen| seen.uid >= uidnext) {
             wrong.push(format!("user {user}: UIDNEXT {uidnext} is not above every UID"));
@@ -57,21 +59,43 @@ fn read_inbox(
     wrong: &mut Vec<String>,
 ) -> io::Result<BTreeMap<u64, Seen>> {
     let mut found = BTreeMap::new();
+    for (id, uid, text) in fetch(imap, first, wrong)? {
+        let seen = Seen { uid, uidvalidity, flagged: text.contains("\\Flagged") };
+        if found.insert(id, seen).is_some() {
+            wrong.push(format!("message {id} is there twice"));
+        }
+    }
+    Ok(found)
+}
+
+/// The id, the UID and the whole answer for each message of the selected folder.
+fn fetch(imap: &mut Imap, first: u32, wrong: &mut Vec<String>) -> io::Result<Vec<(u64, u32, String)>> {
     let items = "UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)]";
     let answer: Answer = imap.ok(&format!("UID FETCH {first}:* ({items})"))?;
+    let mut found = Vec::new();
     for line in &answer.untagged {
-        let text = String::from_utf8_lossy(line);
+        let text = String::from_utf8_lossy(line).into_owned();
         if !text.contains(" FETCH ") {
             continue;
         }
         let number = |word: &str| text.split(word).nth(1)?.split([' ', ')', '-']).next()?.parse::<u64>().ok();
-        let (Some(id), Some(uid)) = (number("id-"), number("UID ")) else {
-            wrong.push(format!("unreadable: {text}"));
-            continue;
-        };
-        let seen = Seen { uid: uid as u32, uidvalidity, flagged: text.contains("\\Flagged") };
-        if found.insert(id, seen).is_some() {
-            wrong.push(format!("message {id} is there twice"));
+        match (number("id-"), number("UID ")) {
+            (Some(id), Some(uid)) => found.push((id, uid as u32, text)),
+            _ => wrong.push(format!("unreadable: {text}")),
+        }
+    }
+    Ok(found)
+}
+
+/// What lies in the folder of copies, which need not exist.
+fn read_copies(imap: &mut Imap, wrong: &mut Vec<String>) -> io::Result<BTreeSet<u64>> {
+    let mut found = BTreeSet::new();
+    if !imap.command(&format!("EXAMINE {COPIES}"))?.status.starts_with("OK") {
+        return Ok(found);
+    }
+    for (id, ..) in fetch(imap, 1, wrong)? {
+        if !found.insert(id) {
+            wrong.push(format!("message {id} was copied twice"));
         }
     }
     Ok(found)
@@ -113,5 +137,15 @@ fn compare_folders(user: usize, listed: &str, history: &Inner, wrong: &mut Vec<S
         if !listed.lines().any(|line| line.trim_end_matches('"').ends_with(name.as_str())) {
             wrong.push(format!("acknowledged folder {name} of user {user} is lost"));
         }
+    }
+}
+
+fn compare_copies(user: usize, seen: &BTreeSet<u64>, history: &Inner, wrong: &mut Vec<String>) {
+    let own = |id: &&u64| history.attempted.get(id) == Some(&user);
+    for id in history.copied.iter().filter(own).filter(|id| !seen.contains(id)) {
+        wrong.push(format!("acknowledged copy of message {id} is lost"));
+    }
+    for id in seen.iter().filter(|id| !own(id)) {
+        wrong.push(format!("a copy of message {id}, which was never sent to user {user}"));
     }
 }

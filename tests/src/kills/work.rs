@@ -1,12 +1,20 @@
-//! The clients: deliver by SMTP, append, flag and create folders by IMAP, until the node is gone or told to stop.
+//! The clients: deliver by SMTP, append, flag, copy and create folders by IMAP, until the node is gone or told to stop.
 
-use super::History;
+use super::history::{COPIES, History};
 use crate::client::imap::Imap;
 use crate::client::smtp::Smtp;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
+
+/// How long a client waits for a silent server before it goes elsewhere.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Between a failure and the next connection.
+const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Where the node listens.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +54,55 @@ pub fn work_until(stop: &AtomicBool, at: Endpoints, users: &Users, history: &His
     });
 }
 
+/// Clients that work on until they are told to stop: when one node fails them they go to the next.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<thread::JoinHandle<()>>,
+}
+
+impl Load {
+    /// Two clients per user, spread over the nodes.
+    pub fn start(nodes: Vec<Endpoints>, users: Users, history: Arc<History>) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new((nodes, users, history));
+        let clients = (0..2 * shared.1.count).map(|client| {
+            let (stop, shared) = (Arc::clone(&stop), Arc::clone(&shared));
+            thread::spawn(move || {
+                let (nodes, users, history) = &*shared;
+                work_anywhere(&stop, nodes, client, users, history);
+            })
+        });
+        Load { clients: clients.collect(), stop }
+    }
+
+    /// Tells the clients to stop and waits until they have.
+    ///
+    /// # Panics
+    /// When one of them has.
+    pub fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.clients.drain(..).for_each(|client| client.join().expect("a client does not panic"));
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn work_anywhere(stop: &AtomicBool, nodes: &[Endpoints], client: usize, users: &Users, history: &History) {
+    let work = if client.is_multiple_of(2) { deliver } else { append_flag_create };
+    for at in nodes.iter().cycle().skip(client % nodes.len()) {
+        // An error means that this node cannot serve now. What was in flight stays attempted, not acknowledged.
+        let _ = work(stop, *at, users, client / 2, history);
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        thread::park_timeout(BACK_OFF);
+    }
+}
+
 fn message(id: u64) -> Vec<u8> {
     // Some bodies ride inside the log, some beside it.
     let filler = if id.is_multiple_of(16) { 60_000 } else { 600 };
@@ -57,7 +114,7 @@ fn message(id: u64) -> Vec<u8> {
 }
 
 fn deliver(stop: &AtomicBool, at: Endpoints, users: &Users, user: usize, history: &History) -> io::Result<()> {
-    let mut smtp = Smtp::connect(at.smtp)?;
+    let mut smtp = Smtp::connect_patiently(at.smtp, SILENCE)?;
     smtp.command("EHLO client.invalid")?.expect(250)?;
     while !stop.load(Ordering::Relaxed) {
         let id = history.with(|history| history.attempt(user));
@@ -76,8 +133,10 @@ fn append_flag_create(
     user: usize,
     history: &History,
 ) -> io::Result<()> {
-    let mut imap = Imap::connect(at.imap)?;
+    let mut imap = Imap::connect_patiently(at.imap, SILENCE)?;
     imap.login(&users.address(user), &users.password)?;
+    // Mostly it exists.
+    imap.command(&format!("CREATE {COPIES}"))?;
     imap.ok("SELECT INBOX")?;
     while !stop.load(Ordering::Relaxed) {
         let id = history.with(|history| history.attempt(user));
@@ -86,6 +145,9 @@ fn append_flag_create(
             history.with(|history| history.acknowledged.insert(id));
             if let Some(uid) = appended_uid(&answer.status) {
                 flag(&mut imap, uid, id, history)?;
+                if id.is_multiple_of(4) && imap.command(&format!("UID COPY {uid} {COPIES}"))?.status.starts_with("OK") {
+                    history.with(|history| history.copied.insert(id));
+                }
             }
         }
         if id.is_multiple_of(8) {
