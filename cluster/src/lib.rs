@@ -24,6 +24,7 @@ mod start;
 pub mod status;
 #[cfg(test)]
 mod testing;
+pub mod transport;
 pub mod watch;
 
 pub use clock::{Clock, SystemClock};

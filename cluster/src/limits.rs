@@ -41,3 +41,64 @@ pub const REBUILD_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long shutdown waits for proposals on their way before it stops the groups.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+// Certificates.
+
+/// How long a node's certificate holds.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(365 * DAY_SECONDS);
+/// A certificate that holds for less is replaced: a node that is down for weeks still starts with a good one.
+pub const CERTIFICATE_LIFE_LEFT_MIN: Duration = Duration::from_secs(30 * DAY_SECONDS);
+/// How far before its making a certificate begins, so that peers whose clocks are behind take it.
+pub const CERTIFICATE_PREDATED: Duration = Duration::from_secs(7 * DAY_SECONDS);
+/// How often a running node looks whether its certificate is due.
+pub const CERTIFICATE_CHECK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+const DAY_SECONDS: u64 = 24 * 3600;
+
+// Traffic between nodes.
+
+/// The largest frame of a stream: an entry with its envelope, or a batch of entries of [`READ_BYTES_MAX`] whose last
+/// entry is as large as an entry may be.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest request of a node that is no member, and of the answer to it: names, hashes, two PEM texts and peers.
+pub const STRANGER_BYTES_MAX: usize = 64 * 1024;
+/// Memory set aside for a frame before its bytes arrive; more is taken as they do.
+pub const FRAME_BYTES_FIRST: usize = 64 * 1024;
+/// Bytes of requests of one peer that are read or carried out at a time; further ones wait in their streams.
+pub const CALLED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Streams a peer may have open on one connection: 33 groups with a few streams each, and calls of hundreds of sessions.
+pub const STREAMS_MAX: u32 = 1024;
+/// Connections kept of one peer: two lanes, and those of a former process of it that have not timed out.
+pub const CONNECTIONS_PER_PEER_MAX: usize = 6;
+/// Connections that are being set up at a time; those beyond are turned away unanswered.
+pub const HANDSHAKES_MAX: usize = 64;
+/// Connections of nodes that are no members, at a time.
+pub const STRANGERS_MAX: usize = 8;
+/// How long setting up a connection may take, and sending the head of a stream or a stranger's request.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one try to reach a peer may take. Lost packets are sent again within it.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Addresses of a peer's host name that are tried, one after the other.
+pub const DIAL_ADDRESSES_MAX: usize = 4;
+/// The wait after the first failed try to reach a peer; doubled with every failure in a row.
+pub const DIAL_WAIT_MIN: Duration = Duration::from_millis(50);
+/// The longest wait between tries: a peer that is back is found within a second.
+pub const DIAL_WAIT_MAX: Duration = Duration::from_millis(500);
+/// A connection without a sign of life for this long is given up, and its calls end as unknown.
+pub const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// How often a connection that is idle shows that it lives.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// The round trip assumed before the first is measured: peers are near, and lost first packets are sent again soon.
+pub const ROUND_TRIP_ASSUMED: Duration = Duration::from_millis(100);
+/// Bytes of one stream of the control lane that may wait unread at its receiver: one frame.
+pub const CONTROL_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of one stream of the bulk lane that may wait unread at its receiver.
+pub const BULK_STREAM_WINDOW: u32 = 8 * 1024 * 1024;
+/// Bytes of all streams of a connection that may wait unread, or unacknowledged: several streams may stand still
+/// without holding up the rest.
+pub const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+/// How long a stopping node waits for its peers to hear of it.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Complaints about what arrives on the cluster port that are remembered so that each is logged once.
+pub const COMPLAINTS_REMEMBERED_MAX: usize = 256;
+/// After this long a complaint is logged again.
+pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);

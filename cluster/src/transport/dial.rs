@@ -1,0 +1,273 @@
+//! The way out to one peer: a connection per lane, made when it is first needed and made again when it is lost.
+//!
+//! One task dials at a time; callers wait for it until their deadline. After a failure callers are told at once, without
+//! dialing, until a wait has passed that doubles and is never quite the same for two nodes.
+
+use crate::authority::{Authority, certificate_key_hash, node_name};
+use crate::limits::{DIAL_ADDRESSES_MAX, DIAL_TIMEOUT, DIAL_WAIT_MAX, DIAL_WAIT_MIN};
+use crate::transport::error::{CallError, Code, TransportError, tell};
+use crate::transport::service::Lane;
+use crate::transport::table::{Peer, PeerStatus};
+use crate::transport::{Shared, VERSION, settings};
+use model::NodeId;
+use quinn::{ClientConfig, Connection, Endpoint};
+use rustls::pki_types::CertificateDer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// What dialing needs.
+pub struct Dialer {
+    endpoint: Endpoint,
+    control: ClientConfig,
+    bulk: ClientConfig,
+}
+
+impl Dialer {
+    /// Dials from `endpoint`.
+    pub fn new(endpoint: Endpoint, authority: &Arc<Authority>) -> Result<Self, TransportError> {
+        let control = settings::client(authority, Lane::Control)?;
+        Ok(Dialer { endpoint, control, bulk: settings::client(authority, Lane::Bulk)? })
+    }
+
+    async fn dial(&self, node: NodeId, peer: &Peer, lane: Lane) -> Result<Connection, String> {
+        let mut reason = format!("{} has no address", peer.address);
+        for address in resolve(&peer.address).await? {
+            match timeout(DIAL_TIMEOUT, self.connect(node, peer, lane, address)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => reason = format!("{address}: {error}"),
+                Err(_) => reason = format!("{address} does not answer"),
+            }
+        }
+        Err(reason)
+    }
+
+    async fn connect(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Connection, String> {
+        let config = match lane {
+            Lane::Control => self.control.clone(),
+            Lane::Bulk => self.bulk.clone(),
+        };
+        let connecting = self.endpoint.connect_with(config, address, &node_name(node));
+        let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| tell(&error))?;
+        if peer_certificate(&connection).and_then(|certificate| certificate_key_hash(&certificate)) != Some(peer.key) {
+            connection.close(Code::NotAdmitted.number(), b"the directory pins another key for this node");
+            return Err(format!("node {} shows another key than the directory pins", node.0));
+        }
+        let mut hello = connection.accept_uni().await.map_err(|error| tell(&error))?;
+        let mut version = [0];
+        hello.read_exact(&mut version).await.map_err(|error| error.to_string())?;
+        if version != [VERSION] {
+            return Err(format!("node {} speaks version {version:?} of the transport", node.0));
+        }
+        Ok(connection)
+    }
+}
+
+/// Looks an address up; what to try, in order.
+pub async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let found = tokio::net::lookup_host(address).await.map_err(|error| format!("{address}: {error}"))?;
+    Ok(found.take(DIAL_ADDRESSES_MAX).collect())
+}
+
+/// What the other side showed in the handshake.
+pub fn peer_certificate(connection: &Connection) -> Option<CertificateDer<'static>> {
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.first().cloned()
+}
+
+/// The lanes to one peer.
+pub struct Outgoing {
+    node: NodeId,
+    /// The peer as the directory lists it.
+    pub peer: Peer,
+    control: watch::Sender<State>,
+    bulk: watch::Sender<State>,
+}
+
+enum State {
+    /// Not connected; after failures not before a certain time.
+    Idle {
+        failures: u32,
+        wait_until: Option<Instant>,
+        reason: Option<String>,
+    },
+    Dialing,
+    Connected {
+        connection: Connection,
+        since: Instant,
+    },
+    /// The peer was removed.
+    Closed,
+}
+
+impl State {
+    fn fresh() -> Self {
+        State::Idle { failures: 0, wait_until: None, reason: None }
+    }
+}
+
+enum Next {
+    Use(Connection),
+    Dial(u32),
+    Wait,
+    Fail(String),
+}
+
+impl Outgoing {
+    /// Not connected yet.
+    pub fn new(node: NodeId, peer: Peer) -> Self {
+        Outgoing { node, peer, control: watch::Sender::new(State::fresh()), bulk: watch::Sender::new(State::fresh()) }
+    }
+
+    /// A connection that stands, as far as is known.
+    pub async fn connection(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        lane: Lane,
+        deadline: Instant,
+    ) -> Result<Connection, CallError> {
+        let mut changes = self.lane(lane).subscribe();
+        loop {
+            changes.mark_unchanged();
+            match self.next(lane) {
+                Next::Use(connection) => return Ok(connection),
+                Next::Fail(reason) => return Err(CallError::Unreachable(reason)),
+                Next::Dial(failures) => self.clone().dial(shared.clone(), lane, failures),
+                Next::Wait => {}
+            }
+            match tokio::time::timeout_at(deadline, changes.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return Err(CallError::Unreachable(format!("node {} was not reached in time", self.node.0))),
+            }
+        }
+    }
+
+    /// Looks what is to be done, and takes it on when that is to dial.
+    fn next(&self, lane: Lane) -> Next {
+        let mut next = Next::Wait;
+        self.lane(lane).send_if_modified(|state| {
+            let failures = match state {
+                State::Connected { connection, .. } if connection.close_reason().is_none() => {
+                    next = Next::Use(connection.clone());
+                    return false;
+                }
+                State::Connected { .. } => 0,
+                State::Dialing => return false,
+                State::Idle { wait_until: Some(until), reason, .. } if Instant::now() < *until => {
+                    next = Next::Fail(reason.clone().unwrap_or_default());
+                    return false;
+                }
+                State::Idle { failures, .. } => *failures,
+                State::Closed => {
+                    next = Next::Fail(format!("node {} is no known peer", self.node.0));
+                    return false;
+                }
+            };
+            next = Next::Dial(failures);
+            *state = State::Dialing;
+            true
+        });
+        next
+    }
+
+    fn dial(self: Arc<Self>, shared: Arc<Shared>, lane: Lane, failures: u32) {
+        shared.clone().spawn(async move {
+            let dialed = shared.dialer.dial(self.node, &self.peer, lane).await;
+            self.lane(lane).send_if_modified(|state| {
+                if !matches!(state, State::Dialing) {
+                    if let Ok(connection) = &dialed {
+                        connection.close(Code::Removed.number(), b"this node is no member as it was");
+                    }
+                    return false;
+                }
+                *state = match dialed {
+                    Ok(connection) => State::Connected { connection, since: Instant::now() },
+                    Err(reason) => {
+                        if shared.complaints.is_first(&self.peer.address, &reason) {
+                            tracing::warn!(node = self.node.0, "the node cannot be reached: {reason}");
+                        }
+                        let wait_until = Some(Instant::now() + wait_after(failures, jitter()));
+                        State::Idle { failures: failures.saturating_add(1), wait_until, reason: Some(reason) }
+                    }
+                };
+                true
+            });
+        });
+    }
+
+    /// Closes what stands and dials no more.
+    pub fn close(&self) {
+        for lane in [Lane::Control, Lane::Bulk] {
+            let state = self.lane(lane).send_replace(State::Closed);
+            if let State::Connected { connection, .. } = state {
+                connection.close(Code::Removed.number(), b"this node is no member as it was");
+            }
+        }
+    }
+
+    /// How the peer stands.
+    pub fn status(&self) -> PeerStatus {
+        let mut status = PeerStatus {
+            node: self.node,
+            address: self.peer.address.clone(),
+            connected: false,
+            round_trip: None,
+            sent_bytes: 0,
+            received_bytes: 0,
+            since: None,
+            trouble: None,
+        };
+        for lane in [Lane::Control, Lane::Bulk] {
+            match &*self.lane(lane).borrow() {
+                State::Connected { connection, since } if connection.close_reason().is_none() => {
+                    let stats = connection.stats();
+                    status.sent_bytes += stats.udp_tx.bytes;
+                    status.received_bytes += stats.udp_rx.bytes;
+                    if lane == Lane::Control {
+                        status.connected = true;
+                        status.round_trip = Some(connection.rtt());
+                        status.since = Some(*since);
+                    }
+                }
+                State::Connected { connection, .. } if lane == Lane::Control => {
+                    status.trouble = connection.close_reason().map(|error| tell(&error));
+                }
+                State::Idle { reason, .. } if lane == Lane::Control => status.trouble.clone_from(reason),
+                _ => {}
+            }
+        }
+        status
+    }
+
+    fn lane(&self, lane: Lane) -> &watch::Sender<State> {
+        match lane {
+            Lane::Control => &self.control,
+            Lane::Bulk => &self.bulk,
+        }
+    }
+}
+
+/// The wait after the given number of failures before this one; `jitter` from 0 to 1 spreads it over half to whole.
+fn wait_after(failures: u32, jitter: f64) -> Duration {
+    let longest = DIAL_WAIT_MIN.saturating_mul(1 << failures.min(16)).min(DIAL_WAIT_MAX);
+    longest.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+fn jitter() -> f64 {
+    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_their_bound_and_spread() {
+        assert_eq!(wait_after(0, 1.0), DIAL_WAIT_MIN);
+        assert_eq!(wait_after(0, 0.0), DIAL_WAIT_MIN / 2);
+        assert_eq!(wait_after(2, 1.0), DIAL_WAIT_MIN * 4);
+        assert_eq!(wait_after(u32::MAX, 1.0), DIAL_WAIT_MAX);
+    }
+}
