@@ -4,6 +4,9 @@
 pub const SYNC_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Requests taken into one shared sync.
 pub const SYNC_BATCH_REQUESTS_MAX: usize = 1024;
+/// How long the log writer gathers behind a batch of several requests before it writes the next, in microseconds: about one
+/// sync of a fast disk. Sessions that wait together then share a sync and a wake; one that waits alone is not held up.
+pub const SYNC_GATHER_US: u64 = 200;
 /// Log bytes a group keeps in memory behind its durable end, so that replication and apply do not read them back from disk.
 pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
 /// Apply threads: rules and directory entries take less than one core at full speed; two hide each other's waits.
@@ -28,6 +31,8 @@ pub const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
 pub const LOG_BUFFER_BYTES: usize = 128 * 1024 * 1024;
 /// Memory of each other column's write buffer, in bytes.
 pub const ROW_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+/// Part of a row buffer spent on a filter of its keys: 16 bits for each of the 300,000 rows or so that fill it.
+pub const ROW_BUFFER_FILTER_RATIO: f64 = 0.02;
 /// Write-ahead log kept by RocksDB, in bytes: bounds the replay of a start.
 pub const WAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Locks that order the first link and the last unlink of a body; a power of two.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// One thing to make durable.
 pub struct Request {
@@ -135,7 +136,10 @@ impl LogWriter {
 
 impl Inner {
     fn run(&self, requests: &Receiver<Request>) {
+        let mut gathering = Duration::ZERO;
         while let Ok(first) = requests.recv() {
+            // Asleep, not receiving: a request that comes meanwhile wakes nobody.
+            std::thread::sleep(gathering);
             let mut bytes = first.work.size();
             let mut gathered = vec![first];
             while bytes < limits::SYNC_BATCH_BYTES_MAX && gathered.len() < limits::SYNC_BATCH_REQUESTS_MAX {
@@ -143,6 +147,7 @@ impl Inner {
                 bytes += request.work.size();
                 gathered.push(request);
             }
+            gathering = gathering_after(gathered.len());
             self.carry_out(gathered);
         }
     }
@@ -247,9 +252,27 @@ impl Inner {
     }
 }
 
+/// How long to gather when the batch before held `requests`. A lone session sends its next request only after the answer to the
+/// last, so nothing would come; several that were answered together come back together.
+fn gathering_after(requests: usize) -> Duration {
+    if requests > 1 { Duration::from_micros(limits::SYNC_GATHER_US) } else { Duration::ZERO }
+}
+
 fn bodies_of(work: &Work) -> &[BodyHash] {
     match work {
         Work::Append { bodies, .. } => bodies,
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_waits_alone_is_not_held_up() {
+        assert_eq!(gathering_after(0), Duration::ZERO);
+        assert_eq!(gathering_after(1), Duration::ZERO);
+        assert!(gathering_after(2) > Duration::ZERO);
     }
 }

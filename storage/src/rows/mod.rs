@@ -62,6 +62,9 @@ pub enum Change {
     DeleteRange(Column, Range<Vec<u8>>),
 }
 
+/// What a store adds to a change: its kind, its column and two lengths.
+const CHANGE_FRAME_BYTES: usize = 16;
+
 /// Changes that take effect together and in order.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -78,6 +81,16 @@ impl Batch {
     /// Removes a row.
     pub fn delete(&mut self, column: Column, key: Vec<u8>) {
         self.changes.push(Change::Delete(column, key));
+    }
+
+    /// Bytes of all changes, with some room for how a store frames each.
+    pub fn size(&self) -> usize {
+        let size = |change: &Change| match change {
+            Change::Put(_, key, value) => key.len() + value.len(),
+            Change::Delete(_, key) => key.len(),
+            Change::DeleteRange(_, range) => range.start.len() + range.end.len(),
+        };
+        self.changes.iter().map(|change| size(change) + CHANGE_FRAME_BYTES).sum()
     }
 
     /// Removes the rows of a range of keys.

@@ -113,10 +113,11 @@ impl<'a> Projection<'a> {
 
     /// The directory of an account as it is on disk, made when the rows have it and the disk has not.
     fn account_home(&mut self, account: AccountId) -> io::Result<Option<String>> {
-        if self.local.account(account)?.is_none() {
-            self.account(account, &[])?;
+        if let Some(home) = self.account_on_disk(account)? {
+            return Ok(Some(home));
         }
-        Ok(self.local.account(account)?.map(|directory| mail(&directory)))
+        self.account(account, &[])?;
+        self.account_on_disk(account)
     }
 
     /// Folders may take each other's names, so all that move leave their names before any gets its new one.
@@ -239,10 +240,12 @@ impl<'a> Projection<'a> {
             return Ok(Some(home.clone()));
         }
         let Some(home) = self.account_home(account)? else { return Ok(None) };
-        if self.local.folder(account, folder)?.is_none() {
+        let mut directory = self.local.folder(account, folder)?;
+        if directory.is_none() {
             self.folder(account, folder)?;
+            directory = self.local.folder(account, folder)?;
         }
-        let Some(directory) = self.local.folder(account, folder)? else { return Ok(None) };
+        let Some(directory) = directory else { return Ok(None) };
         let home = under(&home, &directory);
         self.homes.insert((account, folder), home.clone());
         Ok(Some(home))
