@@ -136,6 +136,7 @@ async fn sessions_carry_on_when_their_mailbox_actor_crashes() {
     let node = Node::start().await;
     let mut client = with_three(&node).await;
     for round in 0..3 {
+        client.ok("STORE 1 +FLAGS (before)").await;
         assert_eq!(node.mailboxes.actors(), 1);
         node.mailboxes.crash_actors();
         client.ok(&format!("STORE 1 +FLAGS (round{round})")).await;

@@ -1,6 +1,6 @@
-//! The mailbox actor: every change of one account goes through it, in the order of arrival. Started on demand, ends
-//! itself when idle. It owns nothing that cannot be lost: a crash costs the sessions a second try under the same
-//! operation id.
+//! The mailbox actor: changes of one account that stand in an order go through it, in that of arrival. Started on
+//! demand, ends itself when idle. It owns nothing that cannot be lost: a crash costs the sessions a second try under the
+//! same operation id.
 //!
 //! Messages carry decisions; a body in one is a reference-counted handle, and each session has one change under way.
 

@@ -4,9 +4,9 @@
 use super::blocking_io;
 use crate::limits::{APPEND_INLINE_BYTES_MAX, STAGING_WRITE_BYTES};
 use cluster::{Bodies, StagedBody};
-use model::BodyRef;
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::mailbox::NewMessage;
+use model::{BodyRef, FolderId};
 use protocols::imap::store::{FlagNames, StoreError};
 use std::io;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 /// Messages of one APPEND or MULTIAPPEND until its commit.
 pub struct Appends {
     bodies: Arc<Bodies>,
+    folder: FolderId,
     current: Option<Arriving>,
     complete: Vec<NewMessage>,
     inline_bytes: usize,
@@ -29,9 +30,14 @@ struct Arriving {
 }
 
 impl Appends {
-    /// Nothing appended yet.
-    pub fn new(bodies: Arc<Bodies>) -> Self {
-        Appends { bodies, current: None, complete: Vec::new(), inline_bytes: 0, failed: None }
+    /// Nothing appended yet to `folder`.
+    pub fn new(bodies: Arc<Bodies>, folder: FolderId) -> Self {
+        Appends { bodies, folder, current: None, complete: Vec::new(), inline_bytes: 0, failed: None }
+    }
+
+    /// Where the messages go: the folder that had the name when the command began, whatever it is called by now.
+    pub fn folder(&self) -> FolderId {
+        self.folder
     }
 
     /// Begins a message of `size_bytes`.

@@ -1,6 +1,6 @@
 //! Mailboxes as sessions see them: the store behind the IMAP machine, on the replicated rows. Requests and replies of
 //! `protocols::imap::store` go in and out; reads run behind a read barrier on blocking threads, changes go through the
-//! account's mailbox actor. No socket and no protocol text here.
+//! account's mailbox actor, but for those that stand in no order to others. No socket and no protocol text here.
 
 mod actor;
 mod append;
@@ -97,6 +97,15 @@ impl Mailboxes {
             }
         }
         Err(StoreError::Unavailable)
+    }
+
+    /// Carries out a change that stands in no order to others of the account, as new messages do not: the log alone
+    /// orders it. It goes past the account's actor, which would cost it three wakes.
+    ///
+    /// # Errors
+    /// See [`Proposer::carry_out`].
+    async fn change_unordered(&self, owner: &Owner, command: MailboxCommand) -> Result<Reply, StoreError> {
+        self.proposer.carry_out(owner, self.proposer.operation(), command).await
     }
 
     /// Reads the rows of a shard, with everything in them that was acknowledged before, on a blocking thread.

@@ -93,7 +93,7 @@ impl MailboxSession {
             Request::AppendStart { mailbox, flags, internaldate, size_bytes } => {
                 self.append_start(mailbox, flags, internaldate, size_bytes).await
             }
-            Request::AppendCommit { mailbox } => self.append_commit(mailbox).await,
+            Request::AppendCommit { .. } => self.append_commit().await,
             store @ Request::Store { .. } => self.store(store).await,
             _ => Err(StoreError::Internal),
         }
@@ -256,9 +256,11 @@ impl MailboxSession {
         if self.mailboxes.proposer.cluster.store().space().full {
             return Err(StoreError::Unavailable);
         }
-        self.folder(&mailbox).await?;
-        let bodies = || Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies()));
-        self.appends.get_or_insert_with(bodies).start(flags, internal_date, size_bytes);
+        let appends = match self.appends.take() {
+            Some(begun) => begun,
+            None => Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies(), self.folder(&mailbox).await?)),
+        };
+        self.appends.insert(appends).start(flags, internal_date, size_bytes);
         Ok(Reply::Done)
     }
 
@@ -281,11 +283,11 @@ impl MailboxSession {
         self.appends = None;
     }
 
-    async fn append_commit(&mut self, mailbox: String) -> Answer {
+    async fn append_commit(&mut self) -> Answer {
         let mut appends = self.appends.take().ok_or(StoreError::Internal)?;
-        let messages = appends.take()?;
-        let folder = self.folder(&mailbox).await?;
-        let appended = self.change(|account| MailboxCommand::Append { account, folder, messages }).await?;
+        let (messages, folder, owner) = (appends.take()?, appends.folder(), self.owner()?);
+        let command = MailboxCommand::Append { account: owner.account, folder, messages };
+        let appended = self.mailboxes.change_unordered(&owner, command).await?;
         match appended {
             model::Reply::Appended { uidvalidity, uids, .. } => {
                 Ok(Reply::Appended { uidvalidity, uids: UidSet::iter(&uids).collect() })
