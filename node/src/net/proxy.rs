@@ -53,7 +53,8 @@ pub enum Origin {
 /// `InvalidData` with the reason when there is no right header, `TimedOut`, `UnexpectedEof`, or as the system says.
 pub async fn read_header(stream: &TcpStream) -> io::Result<Origin> {
     let reading = tokio::time::timeout(PROXY_HEADER_TIMEOUT, read_whole(stream));
-    let header = reading.await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no PROXY header came in time"))??;
+    let header =
+        reading.await.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no PROXY header came in time"))??;
     parse(&header).map_err(wrong)
 }
 
@@ -146,14 +147,12 @@ fn parse(header: &[u8]) -> Result<Origin, &'static str> {
     }
     let header = v1::Header::try_from(header).map_err(|_| "the PROXY header (version 1) is not valid")?;
     match header.addresses {
-        v1::Addresses::Tcp4(at) => Ok(client(
-            (at.source_address.into(), at.source_port),
-            (at.destination_address.into(), at.destination_port),
-        )),
-        v1::Addresses::Tcp6(at) => Ok(client(
-            (at.source_address.into(), at.source_port),
-            (at.destination_address.into(), at.destination_port),
-        )),
+        v1::Addresses::Tcp4(at) => {
+            Ok(client((at.source_address.into(), at.source_port), (at.destination_address.into(), at.destination_port)))
+        }
+        v1::Addresses::Tcp6(at) => {
+            Ok(client((at.source_address.into(), at.source_port), (at.destination_address.into(), at.destination_port)))
+        }
         v1::Addresses::Unknown => Ok(Origin::Balancer),
     }
 }

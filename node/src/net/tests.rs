@@ -2,8 +2,8 @@
 //! panics when asked to.
 
 use super::{
-    Balancers, Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext, SessionEnd,
-    SessionSummary,
+    Balancers, Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext,
+    SessionEnd, SessionSummary,
 };
 use crate::tls::{CertificateFiles, Tls, write_self_signed};
 use futures::FutureExt;

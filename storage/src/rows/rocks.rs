@@ -218,8 +218,8 @@ mod tests {
     /// Whether the write-ahead log in `path` holds `bytes`, as a killed process would leave it.
     fn logged(path: &Path, bytes: &[u8]) -> bool {
         let files = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        let logs = files.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
-        logs.into_iter().any(|log| std::fs::read(log).unwrap().windows(bytes.len()).any(|part| part == bytes))
+        let mut logs = files.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
+        logs.any(|log| std::fs::read(log).unwrap().windows(bytes.len()).any(|part| part == bytes))
     }
 
     #[test]
