@@ -135,6 +135,7 @@ impl LogWriter {
 }
 
 impl Inner {
+    #[allow(clippy::disallowed_methods, reason = "the pause is the purpose: nothing is waited for, requests gather")]
     fn run(&self, requests: &Receiver<Request>) {
         let mut gathering = Duration::ZERO;
         while let Ok(first) = requests.recv() {
