@@ -2,18 +2,20 @@
 //! Groups whose logs are too long at the same time do it together, because then they share the sync of their files.
 
 use crate::group::Group;
+use crate::members::Holdings;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Runs until `stopping`. `bell` is rung by the groups' logs.
-pub async fn run(groups: Vec<Arc<Group>>, bell: Arc<Notify>, stopping: CancellationToken) {
+pub async fn run(holdings: Arc<Holdings>, bell: Arc<Notify>, stopping: CancellationToken) {
     let work = async {
         loop {
             bell.notified().await;
-            let long = groups.iter().filter(|group| group.parts().bell.take());
-            futures::future::join_all(long.map(|group| shorten(group))).await;
+            let mut long = holdings.groups();
+            long.retain(|group| group.parts().bell.take());
+            futures::future::join_all(long.iter().map(|group| shorten(group))).await;
         }
     };
     tokio::select! {

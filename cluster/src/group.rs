@@ -4,7 +4,7 @@
 
 use crate::error::{ProposeError, ReadError, StartError};
 use crate::limits::{REBUILD_WAIT_MAX, REBUILD_WAIT_MIN};
-use crate::raft::{Parts, Replica};
+use crate::raft::{Origin, Parts, Replica};
 use crate::status::{GroupStatus, Role};
 use parking_lot::RwLock;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// A supervised group.
 pub struct Group {
     parts: Parts,
+    origin: Origin,
     phase: RwLock<Phase>,
 }
 
@@ -26,9 +27,11 @@ enum Phase {
 
 impl Group {
     /// Starts the replica and waits until it is ready; see [`Replica::start`].
-    pub async fn start(parts: Parts, formed: bool) -> Result<Self, StartError> {
-        let replica = Replica::start(&parts, formed).await?;
-        Ok(Group { parts, phase: RwLock::new(Phase::Running(replica)) })
+    pub async fn start(parts: Parts, origin: Origin) -> Result<Self, StartError> {
+        let replica = Replica::start(&parts, origin).await?;
+        // What a founder founded must be there from now on; what a joiner has not been told yet need not be.
+        let origin = if origin == Origin::Founder { Origin::Known } else { origin };
+        Ok(Group { parts, origin, phase: RwLock::new(Phase::Running(replica)) })
     }
 
     /// What the group is made of.
@@ -124,7 +127,7 @@ impl Group {
             tokio::time::sleep(wait_before(*attempt)).await;
             *attempt += 1;
             self.parts.counters.rebuilds.fetch_add(1, Relaxed);
-            match Replica::start(&self.parts, true).await {
+            match Replica::start(&self.parts, self.origin).await {
                 Ok(replica) => {
                     tracing::info!(group = %self.parts.group, attempt = *attempt, "the group's replica is rebuilt");
                     self.parts.changes.publish_all();
@@ -178,7 +181,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = testing::open_store(directory.path());
         let parts = Parts::open(&store, NodeId(1), GroupId::DIRECTORY, 1, &Shared::default()).unwrap();
-        let group = Arc::new(Group::start(parts, false).await.unwrap());
+        let group = Arc::new(Group::start(parts, Origin::Founder).await.unwrap());
         let (stopping, supervised) = (CancellationToken::new(), group.clone());
         let supervisor = tokio::spawn({
             let stopping = stopping.clone();

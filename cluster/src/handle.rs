@@ -5,13 +5,13 @@ use crate::clock::Clock;
 use crate::error::{ProposeError, ReadError};
 use crate::group::Group;
 use crate::limits::{DRAIN_TIMEOUT, ENTRY_BYTES_MAX, PROPOSE_TIMEOUT, PROPOSED_BYTES_MAX};
+use crate::members::Holdings;
 use crate::metrics::{ClusterMetrics, Counters};
 use crate::placement::Placements;
 use crate::raft::Proposal;
 use crate::status::ClusterStatus;
 use crate::watch::Subscription;
 use model::{AccountId, Command, Entry, GroupId, NodeId, OperationId, Reply};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub authority: Authority,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
-    pub groups: BTreeMap<GroupId, Arc<Group>>,
+    pub holdings: Arc<Holdings>,
     pub counters: Arc<Counters>,
     pub placements: Placements,
     /// One permit for each byte of a proposal on its way.
@@ -107,12 +107,12 @@ impl Cluster {
         let asked = group.reader()?.barrier().await?;
         self.inner.counters.reads.fetch_add(1, Relaxed);
         self.inner.counters.reads_by_message.fetch_add(u64::from(asked), Relaxed);
-        open_view(group)
+        open_view(&group)
     }
 
     /// The rows of a group as they are here, which may be behind what was acknowledged elsewhere (I10).
     pub fn read_stale(&self, group: GroupId) -> Result<ReadView, ReadError> {
-        open_view(self.group(group).ok_or(ReadError::NotLeader { hint: None })?)
+        open_view(&*self.group(group).ok_or(ReadError::NotLeader { hint: None })?)
     }
 
     /// Hears of changes in a group from now on. `None` when this node holds no replica of it.
@@ -127,7 +127,7 @@ impl Cluster {
         if let Some(shard) = self.inner.placements.get(version, account) {
             return Ok(Some(shard));
         }
-        let rows = open_view(directory)?;
+        let rows = open_view(&directory)?;
         let looked_up = tokio::task::spawn_blocking(move || model::directory::view::account(&rows, account)).await;
         let row = match looked_up {
             Ok(row) => row.map_err(|error| ReadError::Broken(error.to_string()))?,
@@ -156,8 +156,8 @@ impl Cluster {
     }
 
     /// Every group this node holds a replica of, the directory first.
-    pub fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
-        self.inner.groups.keys().copied()
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.inner.holdings.groups().into_iter().map(|group| group.parts().group)
     }
 
     /// Whether this node leads a group now.
@@ -171,7 +171,7 @@ impl Cluster {
             node: self.inner.node,
             node_name: self.inner.node_name.clone(),
             ca_fingerprint: self.inner.authority.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
-            groups: self.inner.groups.values().map(|group| group.status()).collect(),
+            groups: self.inner.holdings.groups().iter().map(|group| group.status()).collect(),
         }
     }
 
@@ -202,12 +202,13 @@ impl Cluster {
         }
         self.inner.in_flight.close();
         self.inner.stopping.cancel();
+        self.inner.holdings.settle().await;
         self.inner.tasks.wait().await;
-        self.inner.groups.values().for_each(|group| group.parts().changes.close());
+        self.inner.holdings.close();
     }
 
-    fn group(&self, group: GroupId) -> Option<&Arc<Group>> {
-        self.inner.groups.get(&group)
+    fn group(&self, group: GroupId) -> Option<Arc<Group>> {
+        self.inner.holdings.group(group)
     }
 }
 

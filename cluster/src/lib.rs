@@ -17,6 +17,7 @@ mod group;
 mod handle;
 mod identity;
 pub mod limits;
+mod members;
 pub mod metrics;
 mod placement;
 mod raft;

@@ -5,16 +5,12 @@ use crate::clock::Clock;
 use crate::compaction;
 use crate::error::StartError;
 use crate::files::Files;
-use crate::group::Group;
 use crate::handle::{Cluster, Inner};
 use crate::identity::Identity;
-use crate::limits::{PROPOSED_BYTES_MAX, STARTING_GROUPS_MAX};
+use crate::limits::PROPOSED_BYTES_MAX;
+use crate::members::Holdings;
 use crate::placement::Placements;
-use crate::raft::{Parts, Replay, Shared};
-use futures::{StreamExt, TryStreamExt};
-use model::GroupId;
-use std::collections::BTreeMap;
-use std::io;
+use crate::raft::{Replay, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Store;
@@ -42,30 +38,24 @@ pub struct StartOptions {
 
 impl Cluster {
     /// Starts this node. In a new data directory it makes a cluster of one: the directory group and every shard.
-    /// In an old one it recovers every group. Ready when each group leads and has applied what was committed.
+    /// In an old one it recovers every group. Ready when each group that it makes up alone leads and has applied what
+    /// was committed.
     pub async fn start(options: StartOptions) -> Result<Cluster, StartError> {
-        let (mut identity, authority) = blocking(&options.store, introduce).await?;
-        let shared = Shared::default();
-        let groups = start_groups(&options, &identity, &shared).await?;
-        if !identity.formed {
-            identity.formed = true;
-            let formed = identity.clone();
-            blocking(&options.store, move |store| formed.save(store)).await?;
-        }
+        let (identity, authority) = blocking(&options.store, introduce).await?;
+        let (node, shared) = (identity.node, Shared::default());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        for group in groups.values() {
-            let (group, stopping) = (group.clone(), stopping.clone());
-            tasks.spawn(async move { group.supervise(stopping).await });
-        }
-        tasks.spawn(compaction::run(groups.values().cloned().collect(), shared.bell, stopping.clone()));
+        let store = options.store.clone();
+        let holdings = Holdings::new(store, identity, shared.clone(), stopping.clone(), tasks.clone());
+        start_groups(&options, &holdings, &shared).await?;
+        tasks.spawn(compaction::run(holdings.clone(), shared.bell, stopping.clone()));
         tasks.close();
         Ok(Cluster::new(Inner {
-            node: identity.node,
+            node,
             node_name: options.node_name,
             authority,
             store: options.store,
             clock: options.clock,
-            groups,
+            holdings,
             counters: shared.counters,
             placements: Placements::default(),
             in_flight: Semaphore::new(PROPOSED_BYTES_MAX),
@@ -76,7 +66,7 @@ impl Cluster {
 }
 
 /// Runs what blocks on the disk where it may.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     store: &Store,
     work: impl FnOnce(&Store) -> Result<T, StartError> + Send + 'static,
 ) -> Result<T, StartError> {
@@ -100,35 +90,12 @@ fn introduce(store: &Store) -> Result<(Identity, Authority), StartError> {
     Ok((identity, authority))
 }
 
-async fn start_groups(
-    options: &StartOptions,
-    identity: &Identity,
-    shared: &Shared,
-) -> Result<BTreeMap<GroupId, Arc<Group>>, StartError> {
-    let (replicas, for_all) = (identity.clone(), shared.clone());
-    let (all, pending) = blocking(&options.store, move |store| open_all(store, &replicas, &for_all)).await?;
-    let formed = identity.formed;
-    let starting = futures::stream::iter(all.into_iter().map(|parts| async move {
-        let group = parts.group;
-        Group::start(parts, formed).await.map(|started| (group, Arc::new(started)))
-    }));
-    let started = starting.buffer_unordered(STARTING_GROUPS_MAX).try_collect();
+async fn start_groups(options: &StartOptions, holdings: &Holdings, shared: &Shared) -> Result<(), StartError> {
+    let (all, pending) = holdings.open().await?;
     tokio::select! {
-        started = started => started,
+        started = holdings.start(all) => started,
         never = tell_progress(&options.progress, &shared.replay, pending) => match never {},
     }
-}
-
-/// Opens the parts of every group and counts the entries that wait in their logs.
-fn open_all(store: &Store, identity: &Identity, shared: &Shared) -> Result<(Vec<Parts>, u64), StartError> {
-    let (mut all, mut pending) = (Vec::new(), 0);
-    for (group, replica) in &identity.replicas {
-        let parts = Parts::open(store, identity.node, *group, *replica, shared)?;
-        let broken = |error: io::Error| StartError::Group { group: *group, reason: error.to_string() };
-        pending += parts.pending().map_err(broken)?;
-        all.push(parts);
-    }
-    Ok((all, pending))
 }
 
 async fn tell_progress(progress: &Progress, replay: &Replay, of: u64) -> std::convert::Infallible {
@@ -148,6 +115,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::raft::waiting_entries;
     use crate::testing;
+    use model::GroupId;
     use parking_lot::Mutex;
 
     const WAITING: u64 = 3_000;

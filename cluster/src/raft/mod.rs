@@ -21,6 +21,6 @@ mod types;
 
 #[cfg(test)]
 pub use log::waiting_entries;
-pub use parts::{Parts, Replay, Shared};
+pub use parts::{Origin, Parts, Replay, Shared};
 pub use replica::Replica;
 pub use types::Proposal;

@@ -12,6 +12,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use storage::{Bodies, GroupLog, GroupState, Store};
 use tokio::sync::{Mutex, Notify};
 
+/// How a replica came here; says what nothing on disk means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It makes its group: empty, it becomes the only voter.
+    Founder,
+    /// It waits for a leader to tell it what it holds: empty, it stays so until then.
+    Joiner,
+    /// It was here before: empty, it has lost what it acknowledged and must not run (C10).
+    Known,
+}
+
 /// What a replica is made of; stays the same when it is rebuilt.
 pub struct Parts {
     /// The group.

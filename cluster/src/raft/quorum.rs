@@ -1,7 +1,7 @@
 //! Test: a leader whose quorum is gone acknowledges nothing and says so (I10).
 
 use crate::error::{ProposeError, ReadError};
-use crate::raft::parts::{Parts, Shared};
+use crate::raft::parts::{Origin, Parts, Shared};
 use crate::raft::replica::Replica;
 use crate::raft::types::{Member, Proposal};
 use crate::testing;
@@ -24,7 +24,7 @@ async fn a_leader_without_its_quorum_acknowledges_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = testing::open_store(directory.path());
     let parts = Parts::open(&store, NodeId(1), GroupId::DIRECTORY, 1, &Shared::default()).unwrap();
-    let replica = Replica::start(&parts, false).await.unwrap();
+    let replica = Replica::start(&parts, Origin::Founder).await.unwrap();
     let watched = replica.clone();
     let watching = tokio::spawn(async move { watched.ended().await });
     assert_eq!(propose(&replica, 1, Duration::from_secs(60)).await, Ok(Reply::Done));

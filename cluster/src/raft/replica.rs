@@ -6,7 +6,7 @@ use crate::limits::{GROUP_MESSAGES_QUEUED_MAX, LOG_ENTRIES_KEPT, READ_TIMEOUT, R
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::network::Network;
-use crate::raft::parts::Parts;
+use crate::raft::parts::{Origin, Parts};
 use crate::raft::types::{Answer, LogId, Proposal, TypeConfig};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
 use model::{GroupId, NodeId, Reply};
@@ -30,11 +30,11 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts the replica and waits until it has applied what was committed. `formed` says that it existed before, so
-    /// that finding nothing on disk is an error; otherwise an empty replica becomes the only voter of a new group.
-    pub async fn start(parts: &Parts, formed: bool) -> Result<Self, StartError> {
-        let (replica, is_new) = Self::build(parts, formed).await?;
-        if let Err(error) = replica.make_ready(parts, is_new).await {
+    /// Starts the replica. One that is alone waits until it leads and has applied what was committed; among others it
+    /// runs at once, and a leader or an election tells it more.
+    pub async fn start(parts: &Parts, origin: Origin) -> Result<Self, StartError> {
+        let (replica, is_new) = Self::build(parts, origin).await?;
+        if let Err(error) = replica.make_ready(parts, is_new && origin == Origin::Founder).await {
             replica.stop().await;
             return Err(error);
         }
@@ -42,10 +42,10 @@ impl Replica {
     }
 
     /// Runs what is on disk; says whether that is nothing.
-    async fn build(parts: &Parts, formed: bool) -> Result<(Self, bool), StartError> {
+    async fn build(parts: &Parts, origin: Origin) -> Result<(Self, bool), StartError> {
         let log = Log::open(parts.log.clone(), parts.bell.clone()).await.map_err(|error| parts.failed(error))?;
         let is_new = log.last().is_none() && parts.state.applied().is_none();
-        if is_new && formed {
+        if is_new && origin == Origin::Known {
             return Err(StartError::ReplicaLost { group: parts.group, replica: parts.replica });
         }
         let config = Arc::new(config().map_err(|error| parts.failed(error))?);
@@ -188,7 +188,7 @@ impl Replica {
     /// Runs a replica that waits for a leader to tell it what it holds.
     #[cfg(test)]
     pub async fn open(parts: &Parts) -> Result<Self, StartError> {
-        Self::build(parts, false).await.map(|(replica, _)| replica)
+        Self::build(parts, Origin::Joiner).await.map(|(replica, _)| replica)
     }
 
     /// The instance within.

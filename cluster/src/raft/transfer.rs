@@ -1,6 +1,6 @@
 //! Test: a replica that has nothing takes over another's state by snapshot and goes on from its log.
 
-use crate::raft::parts::{Parts, Shared};
+use crate::raft::parts::{Origin, Parts, Shared};
 use crate::raft::replica::Replica;
 use crate::raft::types::{Proposal, TypeConfig};
 use crate::testing;
@@ -73,7 +73,7 @@ async fn an_empty_replica_takes_over_a_snapshot_and_goes_on_from_the_log() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (from_store, to_store) = (testing::open_store(here.path()), testing::open_store(there.path()));
     let from = Parts::open(&from_store, NodeId(1), SHARD, 1, &Shared::default()).unwrap();
-    let leader = Replica::start(&from, false).await.unwrap();
+    let leader = Replica::start(&from, Origin::Founder).await.unwrap();
     propose(&leader, 1, MailboxCommand::CreateAccount { account: ACCOUNT, address: "a@example.org".into() }).await;
     let folder = inbox(&from.state.read().unwrap());
     propose(&leader, 2, append(&from.bodies, folder, b"Subject: small\r\n\r\n")).await;

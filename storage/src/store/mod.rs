@@ -1,6 +1,7 @@
 //! The store of one node: opens and closes everything, hands out its parts.
 
 mod directory;
+mod erase;
 mod space;
 
 pub use directory::OpenError;

@@ -262,3 +262,33 @@ fn a_torn_end_of_the_log_is_no_damage() {
     assert_eq!(store.log(GroupId(9)).unwrap().last_index(), Some(199));
     store.close().unwrap();
 }
+
+#[test]
+fn an_erased_group_leaves_nothing_and_may_come_again_as_new() {
+    let data = tempfile::tempdir().unwrap();
+    let files = |data: &Path| {
+        let shelf = |path: &str| path.starts_with("bodies/") && path.matches('/').count() == 1;
+        let kept = |path: &str| ["mail/", "bodies/", "queue/"].iter().any(|under| path.starts_with(under));
+        paths(data).into_keys().filter(|path| kept(path) && !shelf(path)).collect::<Vec<_>>()
+    };
+    for (seed, reopened) in [(7, false), (8, true), (9, false)] {
+        let driver = Driver { store: open(data.path()).unwrap(), witness: Arc::default() };
+        assert_eq!(driver.store.log(GROUP).unwrap().last_index(), None);
+        assert!(driver.store.state(GROUP).unwrap().applied().is_none());
+        driver.play(&script(seed, 60)).unwrap();
+        driver.play(&[Step::Apply]).unwrap();
+        assert!(!files(data.path()).is_empty());
+        let store = driver.store.clone();
+        if reopened {
+            store.close().unwrap();
+            drop((driver, store));
+            let store = open(data.path()).unwrap();
+            store.erase(GROUP).unwrap();
+            store.close().unwrap();
+        } else {
+            store.erase(GROUP).unwrap();
+            store.close().unwrap();
+        }
+        assert_eq!(files(data.path()), Vec::<String>::new());
+    }
+}
