@@ -61,6 +61,25 @@ pub fn memory(target: &Target, options: &MemoryOptions) -> anyhow::Result<Value>
         "kb_per_connection": (after as f64 - before as f64) / options.connections as f64 }))
 }
 
+#[derive(Args)]
+pub struct RestOptions {
+    /// How long to watch.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+}
+
+/// What the processes cost while nobody uses them.
+pub fn rest(target: &Target, options: &RestOptions) -> Value {
+    settle();
+    let (start, before) = (Instant::now(), process::cpu_seconds(&target.pid));
+    thread::park_timeout(Duration::from_secs(options.seconds));
+    let cpu = (process::cpu_seconds(&target.pid) - before) / start.elapsed().as_secs_f64();
+    let processes = target.pid.len().max(1) as f64;
+    json!({ "workload": "rest", "seconds": options.seconds, "processes": target.pid.len(),
+        "core_percent_each": 100.0 * cpu / processes,
+        "memory_mb_each": process::memory_kb(&target.pid) as f64 / 1024.0 / processes })
+}
+
 fn idle_connections(target: &Target, count: usize) -> io::Result<Vec<Imap>> {
     let open = |user| {
         let mut imap = target.imap(user)?;

@@ -33,6 +33,8 @@ enum Workload {
     IdleLatency(idle::LatencyOptions),
     /// Memory of idle IMAP connections.
     IdleMemory(idle::MemoryOptions),
+    /// CPU time and memory while nothing happens.
+    Rest(idle::RestOptions),
     /// Fills one mailbox.
     Fill(mailbox::FillOptions),
     /// SELECT, FETCH and SEARCH on a large mailbox.
@@ -49,6 +51,7 @@ fn main() -> anyhow::Result<()> {
         Workload::Append(options) => append::run(target, options)?,
         Workload::IdleLatency(options) => idle::latency(target, options)?,
         Workload::IdleMemory(options) => idle::memory(target, options)?,
+        Workload::Rest(options) => idle::rest(target, options),
         Workload::Fill(options) => mailbox::fill(target, options)?,
         Workload::Mailbox(options) => mailbox::run(target, options)?,
         Workload::Stream(options) => stream::run(target, options)?,

@@ -3,18 +3,22 @@
 use clap::Args;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tests::client::imap::Imap;
 use tests::client::smtp::Smtp;
 
 /// Where the server listens and who its users are.
 #[derive(Args)]
 pub struct Target {
-    /// SMTP address (port 25's listener).
-    #[arg(long)]
-    pub smtp: SocketAddr,
-    /// IMAP address.
-    #[arg(long)]
-    pub imap: SocketAddr,
+    /// SMTP addresses (port 25's listener); sessions take turns.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub smtp: Vec<SocketAddr>,
+    /// IMAP addresses; users are spread over them, the first user is not at the first.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub imap: Vec<SocketAddr>,
+    /// SMTP sessions opened so far.
+    #[arg(skip)]
+    pub opened: AtomicUsize,
     /// The server's processes; CPU time and memory are summed over these and their descendants.
     #[arg(long, value_delimiter = ',')]
     pub pid: Vec<u32>,
@@ -37,14 +41,15 @@ impl Target {
 
     /// A greeted SMTP session.
     pub fn smtp(&self) -> io::Result<Smtp> {
-        let mut smtp = Smtp::connect(self.smtp)?;
+        let turn = self.opened.fetch_add(1, Ordering::Relaxed);
+        let mut smtp = Smtp::connect(pick(&self.smtp, turn)?)?;
         smtp.command("EHLO bench.invalid")?.expect(250)?;
         Ok(smtp)
     }
 
     /// A logged-in IMAP session.
     pub fn imap(&self, user: usize) -> io::Result<Imap> {
-        let mut imap = Imap::connect(self.imap)?;
+        let mut imap = Imap::connect(pick(&self.imap, user + 1)?)?;
         imap.login(&self.user(user), &self.password)?;
         Ok(imap)
     }
@@ -57,6 +62,10 @@ impl Target {
         }
         Ok(sum)
     }
+}
+
+fn pick(addresses: &[SocketAddr], turn: usize) -> io::Result<SocketAddr> {
+    addresses.get(turn % addresses.len().max(1)).copied().ok_or_else(|| io::Error::other("no address"))
 }
 
 /// A text message of about `bytes` bytes, different for every `id`.
