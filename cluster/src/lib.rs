@@ -12,6 +12,7 @@ pub mod authority;
 pub mod clock;
 mod compaction;
 pub mod error;
+mod exchange;
 mod files;
 mod group;
 mod handle;

@@ -102,3 +102,45 @@ pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 pub const COMPLAINTS_REMEMBERED_MAX: usize = 256;
 /// After this long a complaint is logged again.
 pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);
+/// How often leaders send heartbeats: several fit into an election timeout, so that losing one changes nothing.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(150);
+/// How long heartbeats of different groups wait for each other before they leave together.
+pub const BEAT_WINDOW: Duration = Duration::from_millis(5);
+/// Heartbeats that wait for their call to one peer: more than a node has groups.
+pub const BEATS_QUEUED_MAX: usize = 1_024;
+/// How long one group's answer to a heartbeat may hold up those of the others in its frame.
+pub const BEAT_ANSWER_TIMEOUT: Duration = Duration::from_millis(150);
+/// How long a call to another replica may take before it counts as lost; less than an election timeout.
+pub const REPLICA_CALL_TIMEOUT: Duration = Duration::from_millis(300);
+/// The shortest silence after a leader's lease that makes a follower ask for votes.
+pub const ELECTION_TIMEOUT_MIN: Duration = Duration::from_millis(350);
+/// The longest such silence, and the leader's lease.
+pub const ELECTION_TIMEOUT_MAX: Duration = Duration::from_millis(600);
+/// How long a leader without a quorum is silent, and then beats again: longer than a lease and an election.
+pub const QUORUM_PROBE_INTERVAL: Duration = Duration::from_millis(1_500);
+/// Entries of one append request; their bytes are bounded by [`READ_BYTES_MAX`].
+pub const PAYLOAD_ENTRIES_MAX: u64 = 300;
+/// Bytes of appends to one replica that are not answered yet: enough to fill a link, little enough for 33 groups at once.
+pub const UNANSWERED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How long a stream to a peer may take to open.
+pub const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+/// The wait before an unreachable replica is tried again the first time; doubled with every failure in a row.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// The longest such wait: a replica that comes back is spoken to within it.
+pub const BACKOFF_MAX: Duration = Duration::from_millis(800);
+/// Snapshots a node sends at a time: each reads rows and files at the speed of the disk.
+pub const SNAPSHOTS_SENT_MAX: usize = 2;
+/// Snapshots a node receives at a time.
+pub const SNAPSHOTS_RECEIVED_MAX: usize = 2;
+/// Names of bodies in one frame of a snapshot: 256 KiB.
+pub const MANIFEST_NAMES_PER_FRAME: usize = 8_192;
+/// Bodies one snapshot may name: 640 MB of names in memory while it is received.
+pub const MANIFEST_NAMES_MAX: usize = 20_000_000;
+/// Bodies asked for at once: 32 KiB of names, and enough small bodies to keep a link busy.
+pub const BODIES_PER_REQUEST_MAX: usize = 1_024;
+/// Bytes of bodies in one frame.
+pub const BODY_FRAME_BYTES: usize = 512 * 1024;
+/// How long a peer may be silent while it sends a body.
+pub const BODY_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of bodies a node serves at a time.
+pub const BODY_STREAMS_MAX: usize = 16;

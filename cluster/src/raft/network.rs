@@ -1,115 +1,178 @@
 //! The seam to other machines: openraft asks [`Network`] for a [`Link`] to a replica elsewhere.
 //!
-//! A node that is alone has no peers, so every link answers "unreachable": nothing is granted, acknowledged or faked.
-//! Every method is written out, because openraft's defaults are not neutral: an absent `pre_vote` would be a grant.
+//! A link speaks to one replica: votes and transfers as calls, heartbeats with those of other groups, entries and
+//! snapshots as streams. Who is no peer is unreachable: nothing is granted, acknowledged or faked. Every method is
+//! written out, because openraft's defaults are not neutral: an absent `pre_vote` would be a grant.
 
+use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, STREAM_OPEN_TIMEOUT};
+use crate::raft::pipeline;
 use crate::raft::snapshot::SnapshotData;
+use crate::raft::snapshot_out;
 use crate::raft::types::{Member, TypeConfig, Vote};
-use futures::Stream;
+use crate::raft::wire::{Address, Ballot, Beat, Transfer, Transferred, Voted, Wire};
+use crate::raft::{beats, codec};
+use crate::transport::{CallError, Service};
+use futures::{Stream, StreamExt};
 use model::{GroupId, NodeId};
 use openraft::base::{BoxFuture, BoxStream};
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    VoteRequest,
 };
 use openraft::{OptionalSend, alias::SnapshotOf};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Makes links for one group.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Network {
     group: GroupId,
+    wire: Arc<Wire>,
 }
 
 impl Network {
     /// The network of `group`.
-    pub fn new(group: GroupId) -> Self {
-        Network { group }
+    pub fn new(group: GroupId, wire: Arc<Wire>) -> Self {
+        Network { group, wire }
     }
+}
+
+/// What a link is used for: heartbeats take another way than entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Anything,
+    Heartbeats,
 }
 
 /// The way to one replica on another machine.
-#[derive(Debug)]
 pub struct Link {
-    group: GroupId,
-    replica: u64,
+    to: Address,
     node: NodeId,
-}
-
-impl Link {
-    fn unreachable(&self) -> Unreachable<TypeConfig> {
-        let Link { group, replica, node } = self;
-        Unreachable::from_string(format!("{group}: replica {replica} is on node {}, which is no known peer", node.0))
-    }
+    wire: Arc<Wire>,
+    used_for: Use,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
-        Link { group: self.group, replica: target, node: member.node }
+        let to = Address { group: self.group, replica: target };
+        Link { to, node: member.node, wire: self.wire.clone(), used_for: Use::Anything }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, member: &Member) -> Link {
+        Link { used_for: Use::Heartbeats, ..self.new_client(target, member).await }
     }
 }
 
 type Answer<T> = Result<T, RPCError<TypeConfig>>;
+
+impl Link {
+    async fn call<A: DeserializeOwned>(
+        &self,
+        service: Service,
+        request: &impl Serialize,
+        option: &RPCOption,
+    ) -> Answer<A> {
+        let deadline = Instant::now() + option.soft_ttl();
+        let called = async {
+            let answer = self.wire.transport()?.call(self.node, service, codec::encode(request), deadline).await?;
+            codec::decode(&answer).map_err(|error| CallError::Unknown(error.to_string()))
+        };
+        called.await.map_err(failed)
+    }
+}
+
+/// A failed call in openraft's words: only what may have been heard is worth repeating at once.
+pub fn failed(error: CallError) -> RPCError<TypeConfig> {
+    match error {
+        CallError::Unknown(why) => NetworkError::from_string(why).into(),
+        CallError::Unreachable(why) | CallError::Refused(why) => Unreachable::from_string(why).into(),
+    }
+}
 
 impl RaftNetworkV2<TypeConfig> for Link {
     type SnapshotData = SnapshotData;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<TypeConfig>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
     ) -> Answer<AppendEntriesResponse<TypeConfig>> {
-        Err(self.unreachable().into())
+        let mut answers = self.stream_append(futures::stream::iter([request]), option).await?;
+        let answer = answers.next().await;
+        answer.ok_or_else(|| failed(CallError::Unknown("no answer to an append".into())))?.map(Into::into)
     }
 
     fn stream_append<'s, S>(
         &'s mut self,
-        _requests: S,
-        _option: RPCOption,
+        mut requests: S,
+        option: RPCOption,
     ) -> BoxFuture<'s, Answer<BoxStream<'s, Answer<StreamAppendResult<TypeConfig>>>>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let error = self.unreachable();
-        Box::pin(async move { Err(error.into()) })
+        Box::pin(async move {
+            if self.used_for == Use::Heartbeats {
+                let Some(request) = requests.next().await else {
+                    return Ok(futures::stream::empty().boxed());
+                };
+                let beat = Beat {
+                    to: self.to,
+                    vote: request.vote,
+                    previous: request.prev_log_id,
+                    commit: request.leader_commit,
+                };
+                let answer = beats::beat(&self.wire, self.node, beat, option.soft_ttl()).await.map_err(failed);
+                return Ok(futures::stream::iter([answer]).boxed());
+            }
+            let deadline = Instant::now() + STREAM_OPEN_TIMEOUT;
+            let head = codec::encode(&self.to);
+            let opened = async { self.wire.transport()?.open(self.node, Service::Append, head, deadline).await };
+            Ok(pipeline::run(requests, opened.await.map_err(failed)?).boxed())
+        })
     }
 
-    async fn vote(
-        &mut self,
-        _request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Answer<VoteResponse<TypeConfig>> {
-        Err(self.unreachable().into())
+    async fn vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> Answer<Voted> {
+        self.call(Service::Vote, &Ballot { to: self.to, request }, &option).await
     }
 
-    async fn pre_vote(
-        &mut self,
-        _request: VoteRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Answer<VoteResponse<TypeConfig>> {
-        Err(self.unreachable().into())
+    async fn pre_vote(&mut self, request: VoteRequest<TypeConfig>, option: RPCOption) -> Answer<Voted> {
+        self.call(Service::PreVote, &Ballot { to: self.to, request }, &option).await
     }
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: SnapshotOf<TypeConfig, SnapshotData>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(self.unreachable().into())
+        let sent = snapshot_out::send(&self.wire, self.node, self.to, vote, snapshot);
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = sent => sent.map(SnapshotResponse::new).map_err(|error| failed(error).into()),
+        }
     }
 
     async fn transfer_leader(
         &mut self,
-        _request: TransferLeaderRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Answer<TransferLeaderResponse<TypeConfig>> {
-        Err(self.unreachable().into())
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Answer<Transferred> {
+        self.call(Service::Transfer, &Transfer { to: self.to, request }, &option).await
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let next = |wait: &Duration| Some((*wait * 2).min(BACKOFF_MAX));
+        Some(Backoff::new(iter::successors(Some(BACKOFF_MIN), next)))
     }
 }
 
@@ -118,14 +181,14 @@ mod tests {
     use super::*;
     use futures::stream;
     use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
-    use std::time::Duration;
 
     #[tokio::test]
-    async fn an_unknown_peer_is_unreachable_whatever_it_is_asked() {
-        let mut link = Network::new(GroupId(1)).new_client(2, &Member::default()).await;
+    async fn nobody_is_reachable_while_the_node_is_alone() {
+        let mut network = Network::new(GroupId(1), Arc::default());
         let option = || RPCOption::new(Duration::from_secs(1));
         let vote = Vote::new(1, 1);
         let append = || AppendEntriesRequest { vote, prev_log_id: None, entries: Vec::new(), leader_commit: None };
+        let mut link = network.new_client(2, &Member::default()).await;
         assert!(matches!(link.append_entries(append(), option()).await, Err(RPCError::Unreachable(_))));
         assert!(matches!(link.vote(VoteRequest::new(vote, None), option()).await, Err(RPCError::Unreachable(_))));
         assert!(matches!(link.pre_vote(VoteRequest::new(vote, None), option()).await, Err(RPCError::Unreachable(_))));
@@ -136,5 +199,20 @@ mod tests {
         assert!(matches!(sent, Err(StreamingError::Unreachable(_))));
         let requests = stream::iter([append()]);
         assert!(matches!(link.stream_append(requests, option()).await, Err(RPCError::Unreachable(_))));
+        let mut beating = network.new_heartbeat_client(2, &Member::default()).await;
+        let mut answers = beating.stream_append(stream::iter([append()]), option()).await.unwrap();
+        assert!(matches!(answers.next().await, Some(Err(RPCError::Unreachable(_)))));
+    }
+
+    #[test]
+    fn the_wait_between_tries_grows_to_its_bound() {
+        let link = Link {
+            to: Address { group: GroupId(1), replica: 1 },
+            node: NodeId(1),
+            wire: Arc::default(),
+            used_for: Use::Anything,
+        };
+        let waits: Vec<Duration> = link.backoff().unwrap().take(20).collect();
+        assert_eq!((waits[0], waits[1], waits[19]), (BACKOFF_MIN, BACKOFF_MIN * 2, BACKOFF_MAX));
     }
 }

@@ -4,6 +4,7 @@ use crate::error::StartError;
 use crate::metrics::Counters;
 use crate::raft::size::Bell;
 use crate::raft::types::Member;
+use crate::raft::wire::Wire;
 use crate::watch::Changes;
 use model::{GroupId, NodeId};
 use std::io;
@@ -24,6 +25,7 @@ pub enum Origin {
 }
 
 /// What a replica is made of; stays the same when it is rebuilt.
+#[derive(Clone)]
 pub struct Parts {
     /// The group.
     pub group: GroupId,
@@ -47,6 +49,10 @@ pub struct Parts {
     pub replay: Arc<Replay>,
     /// Held while storage applies, over rebuilds as well; see `machine`.
     pub turn: Arc<Mutex<()>>,
+    /// Held while a snapshot comes in: only one at a time can be the next state.
+    pub installing: Arc<Mutex<()>>,
+    /// The way to other nodes.
+    pub wire: Arc<Wire>,
 }
 
 /// How far the replay of the logs has come.
@@ -76,6 +82,8 @@ pub struct Shared {
     pub(crate) counters: Arc<Counters>,
     /// Counts what is replayed.
     pub replay: Arc<Replay>,
+    /// The way to other nodes; nobody is reachable until it is connected.
+    pub wire: Arc<Wire>,
 }
 
 impl Parts {
@@ -100,6 +108,8 @@ impl Parts {
             counters: shared.counters.clone(),
             replay: shared.replay.clone(),
             turn: Arc::default(),
+            installing: Arc::default(),
+            wire: shared.wire.clone(),
         })
     }
 

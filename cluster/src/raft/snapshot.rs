@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use storage::snapshot::{Cursor, Position};
-use storage::{Bodies, GroupState, Install};
+use storage::{Bodies, BodyHold, GroupState, Install};
 
 /// How much of a body is held while it is copied.
 const COPY_BUFFER_BYTES: usize = 64 * 1024;
@@ -25,12 +25,22 @@ pub enum SnapshotData {
     Nothing,
     /// A state pinned on this machine, to be read by whoever sends it.
     Pinned(Pinned),
+    /// A state that has come from another machine, to be put in force.
+    Received(Received),
 }
 
 /// A state that stays readable while this lives, and where the bodies it names are.
 pub struct Pinned {
     snapshot: storage::Snapshot,
     bodies: Arc<Bodies>,
+}
+
+/// Rows that have come and whose bodies are all here.
+pub struct Received {
+    /// The rows.
+    pub install: Install,
+    /// Keeps the bodies until the rows name them.
+    pub hold: BodyHold,
 }
 
 /// The snapshots of one group. Clones share what was built last.
@@ -67,20 +77,36 @@ impl Snapshots {
 
     /// Puts a snapshot in force: rows, applied position and membership change in one synced step.
     pub async fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
-        let (Some(last), SnapshotData::Pinned(pinned)) = (&meta.last_log_id, data) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a snapshot of nothing"));
-        };
+        let refused = || io::Error::new(io::ErrorKind::InvalidInput, "a snapshot of nothing");
+        let last = meta.last_log_id.ok_or_else(refused)?;
         let membership = Some(codec::encode(&meta.last_membership));
-        let position = Position { index: last.index, position: codec::encode(last), membership };
-        let (state, bodies) = (self.state.clone(), self.bodies.clone());
-        let install = tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??;
+        let position = Position { index: last.index, position: codec::encode(&last), membership };
+        let (install, hold) = match data {
+            SnapshotData::Nothing => return Err(refused()),
+            SnapshotData::Received(Received { install, hold }) => (install, Some(hold)),
+            SnapshotData::Pinned(pinned) => {
+                let (state, bodies) = (self.state.clone(), self.bodies.clone());
+                (tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??, None)
+            }
+        };
         completed(|done| install.finish(position, done)).await?;
+        drop(hold);
         self.built.store(true, Relaxed);
         Ok(())
     }
 }
 
 impl Pinned {
+    /// The state.
+    pub fn snapshot(&self) -> &storage::Snapshot {
+        &self.snapshot
+    }
+
+    /// Where the bodies it names are.
+    pub fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+
     /// Brings rows and missing bodies to another store of this process.
     fn copy_into(&self, state: &GroupState, bodies: &Arc<Bodies>) -> io::Result<Install> {
         let install = state.install()?;

@@ -83,7 +83,7 @@ async fn an_empty_replica_takes_over_a_snapshot_and_goes_on_from_the_log() {
     let snapshot = leader.raft().get_snapshot().await.unwrap().unwrap();
 
     let to = Parts::open(&to_store, NodeId(2), SHARD, 2, &Shared::default()).unwrap();
-    let follower = Replica::open(&to).await.unwrap();
+    let follower = Replica::start(&to, Origin::Joiner).await.unwrap();
     let covered = snapshot.meta.last_log_id.unwrap();
     follower.raft().install_full_snapshot(vote, snapshot).await.unwrap();
     assert_eq!(rows(&to.state.read().unwrap()), rows(&from.state.read().unwrap()));

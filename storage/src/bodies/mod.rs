@@ -3,9 +3,11 @@
 //! A large body is staged while it arrives, made durable with the log record that names it, and linked to its place by
 //! apply. The number of names of a file is its reference count; nothing here reads or understands a body.
 
+mod hold;
 mod reader;
 mod staged;
 
+pub use hold::BodyHold;
 pub use reader::BodyReader;
 pub use staged::StagedBody;
 
@@ -51,6 +53,21 @@ impl Staged {
     /// Nobody needs the staged name but one who staged the same bytes again and has not named them yet.
     fn settle(&mut self) {
         self.placed |= self.fresh_since.is_none();
+    }
+}
+
+impl Waiting {
+    /// Whatever needed a body needs it no more.
+    fn unname(&mut self, hash: &BodyHash) {
+        if let Some(count) = self.names.get_mut(hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.names.remove(hash);
+                if let Some(staged) = self.staged.get_mut(hash) {
+                    staged.settle();
+                }
+            }
+        }
     }
 }
 
@@ -155,15 +172,7 @@ impl Bodies {
         let over: Vec<(GroupId, u64)> =
             waiting.named.range((group, first)..=(group, last)).map(|(at, _)| *at).collect();
         for hash in over.iter().filter_map(|at| waiting.named.remove(at)).flatten().collect::<Vec<_>>() {
-            if let Some(count) = waiting.names.get_mut(&hash) {
-                *count -= 1;
-                if *count == 0 {
-                    waiting.names.remove(&hash);
-                    if let Some(staged) = waiting.staged.get_mut(&hash) {
-                        staged.settle();
-                    }
-                }
-            }
+            waiting.unname(&hash);
         }
     }
 
@@ -324,13 +333,14 @@ impl Bodies {
 
     /// Removes a body that has no other name and that nothing waits for. The caller sees to it that no apply runs.
     pub(crate) fn remove_unreferenced(&self, hash: &BodyHash) -> io::Result<Removal> {
+        // Before anything is looked at: see `hold`.
+        let _alone = self.lock(hash);
         {
             let waiting = self.waiting.lock();
             if waiting.names.contains_key(hash) || waiting.staged.contains_key(hash) {
                 return Ok(Removal::Wanted);
             }
         }
-        let _alone = self.lock(hash);
         match self.disk.stat(&place(hash))? {
             Some(stat) if stat.links <= 1 => {
                 disk::ensure_unlinked(&*self.disk, &place(hash))?;

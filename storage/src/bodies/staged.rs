@@ -59,6 +59,16 @@ impl StagedBody {
         Ok(hash)
     }
 
+    /// Ends the body as a file when it is the one named `hash`; says whether it was. Nothing stays of another.
+    pub fn finish_as(mut self, hash: BodyHash) -> io::Result<bool> {
+        if BodyHash(*self.hasher.finalize().as_bytes()) != hash {
+            return Ok(false);
+        }
+        self.file()?;
+        self.name(hash)?;
+        Ok(true)
+    }
+
     /// The file, made and filled with what is in memory when there is none yet.
     fn file(&mut self) -> io::Result<&dyn DiskFile> {
         if self.file.is_none() {

@@ -1,0 +1,74 @@
+//! Tests: one group on three nodes of one process.
+
+use crate::raft::world::{World, create_account, patience, replica_on};
+use crate::transport::Service;
+
+const LARGE_BYTES: usize = 100_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_agree_hand_over_and_outlive_their_leader() {
+    let mut world = World::of_three_voters().await;
+    world.propose(1, create_account()).await;
+    for number in 0..20_u16 {
+        world.propose(10 + number, world.append(1, format!("Subject: {number}\r\n\r\n").as_bytes())).await;
+    }
+    world.settle().await;
+    assert_eq!(world.assert_same().len(), 20);
+    assert!(world.node(2).seen.count(Service::Append) > 0 && world.node(3).seen.count(Service::Append) > 0);
+    world.asked(2, Service::Heartbeats).await;
+    world.asked(3, Service::Heartbeats).await;
+
+    world.replica(1).transfer(replica_on(2), patience()).await.unwrap();
+    assert_eq!(world.leader().await, 2);
+    assert_eq!(world.node(2).seen.count(Service::Transfer), 1);
+    world.propose(100, world.append(2, b"Subject: after the transfer\r\n\r\n")).await;
+    world.settle().await;
+
+    let votes = |world: &World| world.node(1).seen.count(Service::PreVote) + world.node(3).seen.count(Service::PreVote);
+    let before = votes(&world);
+    world.kill(2).await;
+    let leader = world.leader().await;
+    assert!(votes(&world) > before, "whoever wants to lead asks for promises first");
+    world.propose(101, world.append(leader, b"Subject: after the death\r\n\r\n")).await;
+    world.settle().await;
+    assert_eq!(world.assert_same().len(), 22);
+
+    world.start(2).await;
+    world.settle().await;
+    assert_eq!(world.assert_same().len(), 22);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_counts_on_a_follower_only_with_its_body() {
+    let world = World::of_three_voters().await;
+    world.propose(1, create_account()).await;
+    let large = vec![b'x'; LARGE_BYTES];
+    world.propose(2, world.append(1, &large)).await;
+    world.settle().await;
+    assert_eq!(world.assert_same(), [(1, large)]);
+    assert!(world.node(1).seen.count(Service::Bodies) >= 2, "both followers asked for the body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_the_log_no_longer_reaches_takes_a_snapshot_with_bodies() {
+    let mut world = World::of_three_voters().await;
+    world.propose(1, create_account()).await;
+    world.propose(2, world.append(1, b"Subject: everybody has it\r\n\r\n")).await;
+    world.settle().await;
+    world.kill(3).await;
+    let large = vec![b'y'; LARGE_BYTES];
+    world.propose(3, world.append(1, &large)).await;
+    for number in 0..40_u16 {
+        world.propose(10 + number, world.append(1, format!("Subject: {number}\r\n\r\n").as_bytes())).await;
+    }
+    world.settle().await;
+    assert!(world.replica(1).compact().await && world.replica(2).compact().await);
+    world.start(3).await;
+    world.settle().await;
+    assert_eq!(world.node(3).seen.count(Service::Snapshot), 1);
+    let messages = world.assert_same();
+    assert_eq!((messages.len(), &messages[1].1), (42, &large));
+    world.propose(99, world.append(1, b"Subject: and it goes on\r\n\r\n")).await;
+    world.settle().await;
+    assert_eq!(world.assert_same().len(), 43);
+}
