@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::net::Gate;
 use crate::services::directory::Directory;
 use crate::services::passwords::Passwords;
 use crate::tls::Tls;
@@ -28,6 +29,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Whether sessions are taken.
+    pub gate: Gate,
     /// Cancelled when the node stops: background work ends.
     pub stop: CancellationToken,
     /// Background work that `boot` waits for when it stops.

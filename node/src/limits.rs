@@ -33,6 +33,10 @@ pub const CERTIFICATE_POLL_INTERVAL: Duration = Duration::from_secs(10);
 pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Addresses whose resolution is remembered before the memory is emptied: about 200 bytes each.
 pub const RESOLUTIONS_REMEMBERED_MAX: usize = 20_000;
+/// How long a "no" waits for this node's copy of the directory to be up to date: an election and a round trip.
+pub const DIRECTORY_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause between looks of a node that has just joined for its copy of the directory.
+pub const DIRECTORY_WAIT: Duration = Duration::from_millis(500);
 /// How long a verified password is taken again without hashing it: clients reconnect often, and a hash costs 20 ms.
 pub const VERIFIED_PASSWORD_LIFETIME: Duration = Duration::from_secs(60);
 /// Verified passwords remembered before the memory is emptied.
@@ -65,6 +69,12 @@ pub const SMTP_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the acceptance of a message is proposed again while its outcome is unknown. Clients wait ten minutes
 /// (RFC 5321 section 4.5.3.2.6); a minority must say so within seconds (I10).
 pub const ACCEPT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a read waits for a leader: an election takes two seconds, and a client waits longer.
+pub const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// The same for reads that may be answered from what is here.
+pub const STALE_READ_PATIENCE: Duration = Duration::from_secs(3);
+/// The pause before a read is tried again.
+pub const READ_AGAIN_WAIT: Duration = Duration::from_millis(50);
 /// The pause before something is proposed again.
 pub const PROPOSE_AGAIN_WAIT: Duration = Duration::from_millis(100);
 
@@ -79,9 +89,9 @@ pub const QUEUE_LIFETIME_MS: u64 = 5 * 24 * 3600 * 1000;
 /// When the sender is told that a message is late (RFC 5321 section 4.5.4.1 leaves it open; four hours is the custom).
 pub const DELAY_TOLD_AFTER_MS: u64 = 4 * 3600 * 1000;
 /// A claim on a queue message. Longer than a stuck worker needs to notice, short enough that a dead node's mail moves on.
-pub const LEASE_MS: u64 = 10 * 60 * 1000;
+pub const LEASE_MS: u64 = 5 * 60 * 1000;
 /// How often a worker renews its claim: three chances before it ends.
-pub const LEASE_RENEWAL: Duration = Duration::from_secs(150);
+pub const LEASE_RENEWAL: Duration = Duration::from_secs(75);
 /// A worker stops when its claim has less than this left: nobody else may begin while it still sends.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// One attempt at one message, whatever it does; a slow host gets the rest another time.
@@ -124,6 +134,8 @@ pub const RETURNED_BYTES_MAX: usize = 256 * 1024;
 pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A node's clock that is off by more, milliseconds, is told in `status`: dates in mail and retries suffer first.
 pub const CLOCK_OFFSET_WARNED_MS: u64 = 5_000;
+/// How often a plan for a shard is made again because somebody else changed its placement meanwhile.
+pub const STALE_PLANS_MAX: usize = 8;
 /// How long an invitation for a node may be good, seconds: it is a secret that lies about.
 pub const TOKEN_VALID_SECONDS_MAX: u64 = 30 * 24 * 3600;
 /// How long an invitation is good when nothing is said, seconds.
@@ -143,6 +155,11 @@ pub const REAP_ENTRIES_MAX: usize = 100_000;
 /// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,
 /// and within the minute that clients wait.
 pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a node looks which groups it leads: news of an election, for work that is not in a hurry. 33 reads of a
+/// value in memory.
+pub const LEADERSHIP_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The pause before changes of a group are listened for again when its replica went away.
+pub const WATCH_AGAIN_WAIT: Duration = Duration::from_secs(1);
 /// The pause before reaping is tried again.
 pub const REAP_RETRY_WAIT: Duration = Duration::from_secs(1);
 /// A mailbox actor that had nothing to do for between one and two of these ends itself; starting one costs microseconds.

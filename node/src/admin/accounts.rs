@@ -1,5 +1,5 @@
 //! Accounts: made in the directory first, then in their shard; removed in the same order, then reaped. What a crash
-//! between the two leaves is healed by sessions (which make a missing mailbox) and by [`reap_orphans`] at the next start.
+//! between the two leaves is healed by sessions (which make a missing mailbox) and by [`reap_orphans`] under the shard's next leader.
 
 use super::names::page_of;
 use super::protocol::{AccountItem, AdminError, AdminReply, Page};
@@ -54,7 +54,9 @@ pub(super) async fn remove(admin: &AdminService, name: &str) -> Result<AdminRepl
     admin.change_directory(DirectoryCommand::RemoveAccount { address }).await.map_err(about(name))?;
     let services = &admin.services;
     let removed = remove_mailboxes(&services.cluster, &*services.clock, row.shard, account).await;
-    removed.map_err(|error| AdminError::Unavailable(format!("removed; its mail goes at the next start: {error}")))?;
+    removed.map_err(|error| {
+        AdminError::Unavailable(format!("removed; its mail goes under the next leader of its shard: {error}"))
+    })?;
     Ok(AdminReply::Done)
 }
 
@@ -71,13 +73,17 @@ pub(super) fn list(admin: &AdminService, page: &Page) -> Result<AdminReply, Admi
     Ok(AdminReply::Accounts(page_of(items.collect(), page, |item| &item.address)))
 }
 
-/// Removes mailboxes whose account the directory no longer knows. Run at every start.
+/// Removes mailboxes in these groups whose account the directory no longer knows.
 ///
 /// # Errors
 /// When a group cannot be read or does not take proposals.
-pub async fn reap_orphans(cluster: &Cluster, clock: &dyn Clock) -> Result<u64, String> {
+pub async fn reap_orphans(
+    cluster: &Cluster,
+    clock: &dyn Clock,
+    groups: impl IntoIterator<Item = GroupId>,
+) -> Result<u64, String> {
     let mut reaped = 0;
-    for shard in GroupId::shards().filter(|shard| cluster.leads(*shard)) {
+    for shard in groups.into_iter().filter(|group| !group.is_directory()) {
         // The shard first: an account is in the directory before it is in its shard.
         let mailboxes = cluster.read(shard).await.map_err(|error| error.to_string())?;
         let directory = cluster.read(GroupId::DIRECTORY).await.map_err(|error| error.to_string())?;

@@ -2,11 +2,16 @@
 //! owner of the node can open. The protocol and its client know nothing of the node; the service carries commands out.
 
 mod accounts;
+mod balance;
 mod client;
 mod frame;
+mod members;
 mod names;
+mod outlook;
+mod picture;
 mod protocol;
 mod queue;
+mod roster;
 mod server;
 mod service;
 mod socket;
@@ -15,10 +20,12 @@ mod status;
 pub(crate) use accounts::generated_password;
 pub use accounts::reap_orphans;
 pub use client::{Client, ClientError};
+pub use outlook::ranges;
 pub use protocol::{
     AccountItem, AdminCommand, AdminError, AdminReply, AliasItem, DomainItem, ListenerItem, Page, QueueItem,
     RecipientItem, StatusReport,
 };
+pub use roster::{MoveItem, NodeItem, NodeStanding, ReplicaItem, ShardItem, TokenItem, group_name};
 pub use server::{Handler, serve};
 pub use service::{AdminService, NodeFacts};
 pub use socket::bind;

@@ -1,5 +1,6 @@
 //! Requests and replies of the admin socket. Plain data; a field is only ever added with a default.
 
+use super::roster::{MoveItem, NodeItem, ShardItem, TokenItem};
 use serde::{Deserialize, Serialize};
 
 /// The version this release speaks.
@@ -102,13 +103,69 @@ pub enum AdminCommand {
         /// Its id.
         id: String,
     },
+    /// Makes an invitation for one node.
+    TokenCreate {
+        /// How long it is good, seconds.
+        valid_seconds: u64,
+    },
+    /// Nodes by name.
+    NodeList,
+    /// Takes leadership and sessions from a node, so that it can be stopped unnoticed.
+    NodeDrain {
+        /// Its name.
+        name: String,
+    },
+    /// Ends draining.
+    NodeUndrain {
+        /// Its name.
+        name: String,
+    },
+    /// Moves everything from a node, then refuses it for ever.
+    NodeRemove {
+        /// Its name.
+        name: String,
+    },
+    /// As removing the one, but its replicas go to the other.
+    NodeReplace {
+        /// The name of the node that goes.
+        old: String,
+        /// The name of a node that is in the cluster already.
+        new: String,
+    },
+    /// Groups by number, the directory first.
+    ShardList,
+    /// Moves one replica.
+    ShardMove {
+        /// The shard.
+        shard: u32,
+        /// The name of the node that has it.
+        from: String,
+        /// The name of the node that gets it.
+        to: String,
+    },
+    /// Spreads replicas evenly.
+    ShardRebalance {
+        /// Only say what would move.
+        dry_run: bool,
+    },
 }
 
 impl AdminCommand {
     /// Whether it changes anything; the others only look.
     pub fn changes(&self) -> bool {
         use AdminCommand::*;
-        !matches!(self, Status | DomainList(_) | AccountList(_) | AliasList(_) | QueueList(_) | QueueShow { .. })
+        !matches!(
+            self,
+            Status
+                | DomainList(_)
+                | AccountList(_)
+                | AliasList(_)
+                | QueueList(_)
+                | QueueShow { .. }
+                | NodeList
+                | ShardList
+                | ShardRebalance { dry_run: true }
+        )
     }
 }
 
@@ -127,6 +184,15 @@ impl std::fmt::Debug for AdminCommand {
             AliasAdd { address, targets } => write!(out, "AliasAdd({address}, {targets:?})"),
             AliasRemove { address } => write!(out, "AliasRemove({address})"),
             QueueShow { id } | QueueRetry { id } | QueueRemove { id } => write!(out, "Queue({id})"),
+            TokenCreate { valid_seconds } => write!(out, "TokenCreate({valid_seconds} s)"),
+            NodeList => out.write_str("NodeList"),
+            NodeDrain { name } => write!(out, "NodeDrain({name})"),
+            NodeUndrain { name } => write!(out, "NodeUndrain({name})"),
+            NodeRemove { name } => write!(out, "NodeRemove({name})"),
+            NodeReplace { old, new } => write!(out, "NodeReplace({old}, {new})"),
+            ShardList => out.write_str("ShardList"),
+            ShardMove { shard, from, to } => write!(out, "ShardMove({shard}, {from}, {to})"),
+            ShardRebalance { dry_run } => write!(out, "ShardRebalance(dry run: {dry_run})"),
             DomainList(page) | AccountList(page) | AliasList(page) | QueueList(page) => write!(out, "List({page:?})"),
         }
     }
@@ -157,6 +223,14 @@ pub enum AdminReply {
     Aliases(Vec<AliasItem>),
     /// A page.
     Queue(Vec<QueueItem>),
+    /// An invitation.
+    Token(TokenItem),
+    /// Every node.
+    Nodes(Vec<NodeItem>),
+    /// Every group.
+    Shards(Vec<ShardItem>),
+    /// Replicas that move, or would.
+    Moves(Vec<MoveItem>),
 }
 
 /// Why a command was not carried out.
@@ -290,6 +364,15 @@ pub struct StatusReport {
     pub cluster: String,
     /// Where it listens.
     pub listeners: Vec<ListenerItem>,
+    /// What the cluster can lose right now, in plain words.
+    #[serde(default)]
+    pub outlook: Vec<String>,
+    /// The nodes of the cluster, by name.
+    #[serde(default)]
+    pub nodes: Vec<NodeItem>,
+    /// Every group with its leader and replicas, the directory first.
+    #[serde(default)]
+    pub shards: Vec<ShardItem>,
 }
 
 /// Where a service listens.

@@ -2,7 +2,7 @@
 
 use super::protocol::{AdminCommand, AdminError, AdminReply, ListenerItem};
 use super::server::Handler;
-use super::{accounts, names, queue, status};
+use super::{accounts, members, names, queue, status};
 use crate::context::Services;
 use crate::ids;
 use crate::limits::ADMIN_PROPOSE_TIMEOUT;
@@ -13,6 +13,7 @@ use cluster::ProposeError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::directory::DirectoryCommand;
+use model::directory::row::NodeState;
 use model::{Command, GroupId, ReadError, Refusal, Reply};
 use std::time::Instant;
 
@@ -40,19 +41,25 @@ impl AdminService {
 
     /// Proposes to the directory and forgets remembered answers, so that the change holds here at once.
     pub(super) async fn change_directory(&self, command: DirectoryCommand) -> Result<Reply, AdminError> {
-        let reply = self.propose(GroupId::DIRECTORY, Command::Directory(command)).await;
+        accepted(self.try_to_change_directory(command).await?)
+    }
+
+    /// As [`Self::change_directory`]; a refusal is a reply.
+    pub(super) async fn try_to_change_directory(&self, command: DirectoryCommand) -> Result<Reply, AdminError> {
+        let reply = self.try_to_propose(GroupId::DIRECTORY, Command::Directory(command)).await;
         self.services.directory.forget_answers();
         reply
     }
 
     /// Proposes; a refusal is an error.
     pub(super) async fn propose(&self, group: GroupId, command: Command) -> Result<Reply, AdminError> {
+        accepted(self.try_to_propose(group, command).await?)
+    }
+
+    async fn try_to_propose(&self, group: GroupId, command: Command) -> Result<Reply, AdminError> {
         let operation = ids::operation(self.services.clock.now());
         let proposed = propose_until(&self.services.cluster, group, operation, command, ADMIN_PROPOSE_TIMEOUT);
-        match proposed.await.map_err(|error| unavailable(&error))? {
-            Reply::Refused(refusal) => Err(AdminError::Refused(words(refusal).to_owned())),
-            reply => Ok(reply),
-        }
+        proposed.await.map_err(|error| unavailable(&error))
     }
 
     async fn run(&self, command: AdminCommand) -> Result<AdminReply, AdminError> {
@@ -74,6 +81,15 @@ impl AdminService {
             QueueShow { id } => queue::show(self, &id).await,
             QueueRetry { id } => queue::retry(self, &id).await,
             QueueRemove { id } => queue::remove(self, &id).await,
+            TokenCreate { valid_seconds } => members::create_token(self, valid_seconds).await,
+            NodeList => members::nodes(self).await,
+            NodeDrain { name } => members::drain(self, &name).await,
+            NodeUndrain { name } => members::set_state(self, &name, NodeState::Active).await,
+            NodeRemove { name } => members::set_state(self, &name, NodeState::Leaving).await,
+            NodeReplace { old, new } => members::replace(self, &old, &new).await,
+            ShardList => members::shards(self).await,
+            ShardMove { shard, from, to } => members::move_shard(self, shard, &from, &to).await,
+            ShardRebalance { dry_run } => members::rebalance(self, dry_run).await,
         }
     }
 }
@@ -105,6 +121,14 @@ pub(super) fn domain(text: &str) -> Result<String, AdminError> {
         Ok(domain) if domain.starts_with('[') => Err(wrong(text, AddressError::Domain)),
         Ok(domain) => Ok(domain),
         Err(_) => Err(wrong(text, AddressError::Domain)),
+    }
+}
+
+/// A refusal is an error.
+pub(super) fn accepted(reply: Reply) -> Result<Reply, AdminError> {
+    match reply {
+        Reply::Refused(refusal) => Err(AdminError::Refused(words(refusal).to_owned())),
+        reply => Ok(reply),
     }
 }
 

@@ -1,8 +1,9 @@
 //! How the node stands, in numbers and in plain words.
 
+use super::outlook::outlook;
 use super::protocol::{AdminError, AdminReply, StatusReport};
-use super::queue;
 use super::service::{AdminService, unreadable};
+use super::{members, queue};
 use cluster::{ClusterStatus, Role};
 use model::directory::view;
 
@@ -17,7 +18,11 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
         .with_rows(|rows| Ok((view::domains(rows)?.len(), view::accounts(rows)?.len(), view::aliases(rows)?.len())));
     let (domains, accounts, aliases) = counted.map_err(unreadable)?;
     let space = services.cluster.store().space();
+    let (nodes, shards) = members::look(admin).await?;
     let report = StatusReport {
+        outlook: outlook(&nodes, &shards),
+        nodes,
+        shards,
         name: services.config.name.clone(),
         hostname: services.config.hostname.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -43,6 +43,7 @@ fn row(item: &ListenerItem) -> Vec<String> {
         Some(Service::Lmtp) => "mail from a local agent",
         Some(Service::Imap | Service::Imaps) => "reading mail",
         Some(Service::Http) => "/healthz /readyz /metrics",
+        Some(Service::Cluster) => "other nodes (UDP)",
         None => "",
     };
     let tls = match item.tls.as_str() {

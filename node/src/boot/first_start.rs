@@ -4,7 +4,7 @@
 use crate::admin::generated_password;
 use crate::context::Services;
 use crate::ids;
-use crate::limits::ADMIN_PROPOSE_TIMEOUT;
+use crate::limits::{ADMIN_PROPOSE_TIMEOUT, DIRECTORY_WAIT};
 use crate::services::directory::Directory;
 use crate::services::passwords::{FAKE_SALT_SETTING, Passwords};
 use crate::services::propose::propose_until;
@@ -44,10 +44,18 @@ pub async fn prepare(services: &Services, domain: &str) -> Result<Option<FirstAc
     Ok(Some(first))
 }
 
-/// The cluster's secret for made-up SCRAM salts, made once.
+/// The cluster's secret for made-up SCRAM salts, made once. A node that has just joined waits here until it has its
+/// copy of the directory; one that has a copy serves with it, whoever else is up.
 pub async fn fake_salt_key(cluster: &Cluster, clock: &dyn Clock, directory: &Directory) -> Result<[u8; 32], String> {
-    let read = || directory.setting(FAKE_SALT_SETTING).map_err(|error| error.to_string());
-    if let Some(key) = read()?.as_deref().and_then(from_hex) {
+    let read = || directory.setting(FAKE_SALT_SETTING).ok().flatten().as_deref().and_then(from_hex);
+    if let Some(key) = read() {
+        return Ok(key);
+    }
+    while !directory.catch_up().await {
+        tracing::info!("waiting for the directory of the cluster");
+        tokio::time::sleep(DIRECTORY_WAIT).await;
+    }
+    if let Some(key) = read() {
         return Ok(key);
     }
     let key: [u8; 32] = ids::random();

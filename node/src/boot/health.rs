@@ -18,6 +18,9 @@ impl Health for NodeHealth {
         if self.services.stop.is_cancelled() {
             return Err("stopping".to_owned());
         }
+        if !self.services.gate.is_open() {
+            return Err("draining".to_owned());
+        }
         if !self.services.cluster.status().is_available() {
             return Err("a group has no leader".to_owned());
         }

@@ -7,19 +7,24 @@ mod health;
 mod listeners;
 mod protocols;
 mod signals;
+mod standing;
 
 use crate::admin::{self, AdminService, NodeFacts};
 use crate::config::{Config, Service};
 use crate::context::Services;
-use crate::limits::STOP_TIMEOUT;
+use crate::limits::{DIRECTORY_CATCH_UP_TIMEOUT, STOP_TIMEOUT};
 use crate::metrics::Metrics;
-use crate::net::{Balancers, BoundListener, Network, NetworkError, NetworkOptions, Permits};
+use crate::net::{Balancers, BoundListener, Gate, Network, NetworkError, NetworkOptions, Permits};
 use crate::queue::Queue;
 use crate::services::directory::{Directory, DirectorySource};
+use crate::services::leadership::Gains;
 use crate::services::passwords::Passwords;
+use crate::services::reading::read_until;
 use crate::tls::{self, CertificateFiles, Tls, TlsError};
 use crate::{net, runtime};
 use cluster::{Clock, Cluster, StartOptions, SystemClock};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use model::{GroupId, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -164,6 +169,10 @@ impl DirectorySource for LocalDirectory {
             Err(error) => Err(ReadError(error.to_string())),
         }
     }
+
+    fn catch_up(&self) -> BoxFuture<'_, bool> {
+        async { read_until(&self.0, GroupId::DIRECTORY, DIRECTORY_CATCH_UP_TIMEOUT).await.is_ok() }.boxed()
+    }
 }
 
 async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
@@ -180,6 +189,7 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
         first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
     let metrics = Arc::new(Metrics::default());
     let passwords = Passwords::counted(directory.clone(), fake_salt_key, runtime::processors(), Arc::clone(&metrics));
+    let stop = CancellationToken::new();
     Ok(Services {
         cluster,
         directory,
@@ -188,7 +198,8 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
         config: Arc::clone(config),
         clock,
         metrics,
-        stop: CancellationToken::new(),
+        gate: Gate::new(stop.clone()),
+        stop,
         tasks: TaskTracker::new(),
     })
 }
@@ -207,7 +218,7 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
         tls: services.tls.clone(),
         permits: permits.clone(),
         metrics: Arc::clone(&services.metrics),
-        stop: services.stop.clone(),
+        gate: services.gate.clone(),
     };
     let web = bind_web(&services.config)?;
     let (specs, delivery) = protocols::start(services).await?;
@@ -241,22 +252,23 @@ fn bind_web(config: &Config) -> Result<Vec<BoundListener>, NetworkError> {
 fn start_background(services: &Services, files: &CertificateFiles) {
     let (tls, files, stop) = (services.tls.clone(), files.clone(), services.stop.clone());
     services.tasks.spawn(tls::reload_when_changed(tls, files, stop));
-    if let Some(mut changes) = services.cluster.watch(GroupId::DIRECTORY) {
-        let directory = services.directory.clone();
-        services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(async move {
-            while changes.next().await.is_some() {
-                directory.forget_answers();
-            }
-        }));
-    }
-    let (cluster, clock) = (services.cluster.clone(), Arc::clone(&services.clock));
-    services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(async move {
-        match admin::reap_orphans(&cluster, &*clock).await {
+    let in_background = |work: BoxFuture<'static, ()>| {
+        services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(work));
+    };
+    in_background(standing::watch(services.clone()).boxed());
+    in_background(reap_orphans(services.cluster.clone(), Arc::clone(&services.clock)).boxed());
+}
+
+/// Takes away the mail of accounts whose removal was cut short, whenever this node begins to lead a shard.
+async fn reap_orphans(cluster: Cluster, clock: Arc<dyn Clock>) {
+    let mut gains = Gains::new(cluster.clone());
+    loop {
+        match admin::reap_orphans(&cluster, &*clock, gains.next().await).await {
             Ok(0) => {}
             Ok(accounts) => tracing::info!(accounts, "mail of removed accounts was taken away"),
             Err(error) => tracing::warn!(error, "mail of removed accounts could not be looked for"),
         }
-    }));
+    }
 }
 
 /// Sessions are told and awaited, background work ends, groups drain, the store is synced and closed.

@@ -1,6 +1,7 @@
 //! Flags and commands, with their help.
 
 use crate::config::Settings;
+use crate::limits::TOKEN_VALID_SECONDS_MAX;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -11,7 +12,9 @@ Examples:
   mailnode domain add example.net                make a second domain local
   mailnode account add ann@example.org           asks for the password
   mailnode account list --json                   for scripts
-  mailnode status                                how the node stands
+  mailnode status --watch                        how node and cluster stand
+  mailnode token create                          invite a node; prints the command for it
+  mailnode --join mail.example.org:7025 --token T     the second node
 
 Exit codes:
   0 done   1 refused   2 wrong usage or configuration   3 no node runs there
@@ -56,8 +59,24 @@ pub enum Command {
         #[arg(long, conflicts_with = "target")]
         off: bool,
     },
-    /// How the node stands
-    Status(Listing),
+    /// How node and cluster stand, and what the cluster can lose
+    Status {
+        /// How it is shown
+        #[command(flatten)]
+        listing: Listing,
+        /// Show it again every two seconds
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Invitations for new nodes
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The nodes of the cluster
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Where shards are
+    #[command(subcommand)]
+    Shard(ShardCommand),
     /// Mail on its way to elsewhere
     #[command(subcommand)]
     Queue(QueueCommand),
@@ -177,6 +196,90 @@ pub enum QueueCommand {
     },
 }
 
+/// `token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token for one node; prints the command that joins it
+    #[command(after_help = "Examples:\n  mailnode token create\n  mailnode token create --valid 1d --json")]
+    Create {
+        /// How long it is good, such as 30m, 1h or 2d
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_validity)]
+        valid: u64,
+        /// How it is shown
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+/// `node …`
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Show nodes
+    List(Listing),
+    /// Before a restart: leaders move away, sessions are told to reconnect, nothing is lost
+    Drain {
+        /// Its name
+        name: String,
+    },
+    /// After a restart: it leads again
+    Undrain {
+        /// Its name
+        name: String,
+    },
+    /// For good: its replicas move to other nodes, then it is refused
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// For good: its replicas move to a node that has joined
+    Replace {
+        /// The node that goes
+        old: String,
+        /// The node that takes its place
+        new: String,
+    },
+}
+
+/// `shard …`
+#[derive(Debug, Subcommand)]
+pub enum ShardCommand {
+    /// Show shards with leader and replicas
+    List(Listing),
+    /// Move a replica to another node
+    Move {
+        /// The shard's number
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(model::limits::SHARDS)))]
+        shard: u32,
+        /// The node that has it
+        from: String,
+        /// The node that gets it
+        to: String,
+    },
+    /// Spread replicas evenly
+    Rebalance {
+        /// Only say what would move
+        #[arg(long)]
+        dry_run: bool,
+        /// How it is shown
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+fn parse_validity(text: &str) -> Result<u64, String> {
+    let expected =
+        || format!("a time from 1m to {}d such as 30m, 1h or 2d is expected", TOKEN_VALID_SECONDS_MAX / 86_400);
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (text.get(..at), 1),
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3_600),
+        Some((at, 'd')) => (text.get(..at), 86_400),
+        _ => (None, 0),
+    };
+    let seconds = number.and_then(|number| number.parse::<u64>().ok()).and_then(|number| number.checked_mul(unit));
+    seconds.filter(|seconds| (60..=TOKEN_VALID_SECONDS_MAX).contains(seconds)).ok_or_else(expected)
+}
+
 /// How a listing is shown.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Listing {
@@ -200,7 +303,19 @@ mod tests {
         for line in [["mailnode", "--data", "/d", "status"], ["mailnode", "status", "--data", "/d"]] {
             let arguments = Arguments::try_parse_from(line).unwrap();
             assert_eq!(arguments.settings.data.as_deref(), Some(std::path::Path::new("/d")));
-            assert!(matches!(arguments.command, Some(Command::Status(_))));
+            assert!(matches!(arguments.command, Some(Command::Status { .. })));
+        }
+    }
+
+    #[test]
+    fn tokens_are_good_for_a_time_with_a_unit() {
+        let seconds = |text: &str| parse_validity(text).ok();
+        assert_eq!(
+            [seconds("90s"), seconds("30m"), seconds("1h"), seconds("2d")].map(Option::unwrap),
+            [90, 1_800, 3_600, 172_800]
+        );
+        for text in ["", "h", "1", "1y", "59s", "31d", "-1h", "99999999999999999999d", "1ü"] {
+            assert!(parse_validity(text).is_err(), "{text}");
         }
     }
 
@@ -214,6 +329,8 @@ mod tests {
             &["mailnode", "catch-all", "d"][..],
             &["mailnode", "alias", "add", "a@b"],
             &["mailnode", "--port-offset", "x"],
+            &["mailnode", "shard", "move", "0", "a", "b"],
+            &["mailnode", "token", "create", "--valid", "soon"],
         ] {
             assert_eq!(Arguments::try_parse_from(line).unwrap_err().exit_code(), 2);
         }

@@ -56,6 +56,8 @@ impl Failure {
     /// Says it on standard error and gives the code.
     pub fn tell(self) -> Exit {
         let exit = match &self {
+            // The reader has seen enough, as `head` does.
+            Failure::Local(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Exit::Done,
             Failure::Client(ClientError::Node(AdminError::Refused(_))) => Exit::Refused,
             Failure::Client(ClientError::Node(_)) => Exit::Unavailable,
             Failure::Client(_) => Exit::Unreachable,

@@ -2,7 +2,7 @@
 
 use super::arguments::Listing;
 use super::exit::{Exit, Failure};
-use crate::admin::{AccountItem, AliasItem, DomainItem, QueueItem, StatusReport};
+use crate::admin::{AccountItem, AliasItem, DomainItem, QueueItem};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -62,49 +62,8 @@ pub fn queued_message(items: &[QueueItem], how: Listing) -> Result<Exit, Failure
     print(&text)
 }
 
-/// How the node stands.
-pub fn status(report: &StatusReport, how: Listing) -> Result<Exit, Failure> {
-    if how.json {
-        return json(report);
-    }
-    let state = if report.available { "takes mail" } else { "does not take mail" };
-    let mut text = String::new();
-    let _ = writeln!(text, "node      {} ({}), mailnode {}, {state}", report.name, report.hostname, report.version);
-    for note in &report.notes {
-        let _ = writeln!(text, "note      {note}");
-    }
-    let _ = writeln!(text, "process   {}, up {}", report.pid, duration(report.uptime_seconds));
-    let _ = writeln!(text, "data      {}", report.data);
-    if let Some(free) = report.disk_free_bytes {
-        let _ = writeln!(text, "disk      {} MiB free", free / (1024 * 1024));
-    }
-    let _ = writeln!(text, "groups    {} of {} led here", report.groups_led, report.groups);
-    let _ = writeln!(text, "logs      {} entries, {} KiB", report.log_entries, report.log_bytes / 1024);
-    let _ = writeln!(
-        text,
-        "mail      {} domains, {} accounts, {} aliases",
-        report.domains, report.accounts, report.aliases
-    );
-    let _ = writeln!(text, "queue     {} messages", report.queued);
-    let _ = writeln!(text, "sessions  {}", report.sessions);
-    let _ = writeln!(text, "cluster   {}", report.cluster);
-    for listener in &report.listeners {
-        let _ = writeln!(text, "listens   {:<12} {} (TLS: {})", listener.name, listener.address, listener.tls);
-    }
-    print(&text)
-}
-
-fn duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, ..) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
-}
-
-fn show<T: Serialize>(
+/// Columns under titles, or JSON.
+pub fn show<T: Serialize>(
     items: &[T],
     how: Listing,
     titles: &[&str],
@@ -139,20 +98,16 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn json(value: &impl Serialize) -> Result<Exit, Failure> {
+/// Pretty JSON.
+pub fn json(value: &impl Serialize) -> Result<Exit, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
     print(&(text + "\n"))
 }
 
-fn print(text: &str) -> Result<Exit, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
-        result => {
-            result?;
-            Ok(Exit::Done)
-        }
-    }
+/// Prints to standard output.
+pub fn print(text: &str) -> Result<Exit, Failure> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]
@@ -163,13 +118,5 @@ mod tests {
     fn columns_are_aligned_and_lines_end_clean() {
         let rows = [vec!["A".into(), "LONG".into()], vec!["wide".into(), "x".into()], vec!["é".into(), String::new()]];
         assert_eq!(table(&rows), "A     LONG\nwide  x\né\n");
-    }
-
-    #[test]
-    fn durations_read_well() {
-        assert_eq!(
-            [duration(59), duration(61), duration(7_260), duration(90_000)],
-            ["59 s", "1 min", "2 h 1 min", "1 d 1 h"]
-        );
     }
 }

@@ -3,8 +3,10 @@
 mod arguments;
 mod exit;
 mod listing;
+mod members;
 mod password;
 mod run;
+mod status;
 
 pub use arguments::Arguments;
 pub use exit::Exit;

@@ -1,11 +1,15 @@
 //! Carries out a command against a running node and shows what came back.
 
-use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, PasswordSource, QueueCommand};
+use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, Listing, PasswordSource, QueueCommand};
 use super::exit::{Exit, Failure};
-use super::{listing, password};
+use super::{listing, members, password, status};
 use crate::admin::{AdminCommand, AdminReply, Client, ClientError};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
+
+/// How often `status --watch` asks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs one command against the node of `data`.
 pub fn run(data: &Path, command: Command) -> Result<Exit, Failure> {
@@ -15,13 +19,38 @@ pub fn run(data: &Path, command: Command) -> Result<Exit, Failure> {
         Command::Account(command) => account(&mut client, command),
         Command::Alias(command) => alias(&mut client, command),
         Command::CatchAll { domain, target, off: _ } => done(&mut client, AdminCommand::CatchAll { domain, target }),
-        Command::Status(how) => match client.call(AdminCommand::Status)? {
-            AdminReply::Status(report) => listing::status(&report, how),
-            _ => Err(unexpected()),
-        },
+        Command::Status { listing: how, watch: false } => status(&mut client, how),
+        Command::Status { listing: how, watch: true } => watch(data, how),
+        Command::Token(command) => members::token(&mut client, command),
+        Command::Node(command) => members::node(&mut client, command),
+        Command::Shard(command) => members::shard(&mut client, command),
         Command::Queue(command) => queue(&mut client, command),
         // Needs no node and is done before one is looked for.
         Command::Completions { .. } => Ok(Exit::Done),
+    }
+}
+
+fn status(client: &mut Client, how: Listing) -> Result<Exit, Failure> {
+    match client.call(AdminCommand::Status)? {
+        AdminReply::Status(report) => status::show(&report, how),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Shows it for ever: a node that does not answer is told and asked again.
+fn watch(data: &Path, how: Listing) -> Result<Exit, Failure> {
+    loop {
+        if !how.json && io::stdout().is_terminal() {
+            // Erases the screen and goes to its upper left corner (ECMA-48).
+            listing::print("\x1b[2J\x1b[H")?;
+        }
+        let shown = Client::connect(data).map_err(Failure::from).and_then(|mut client| status(&mut client, how));
+        match shown {
+            Ok(_) => {}
+            Err(Failure::Local(error)) => return Err(Failure::Local(error)),
+            Err(failure) => drop(failure.tell()),
+        }
+        std::thread::sleep(WATCH_INTERVAL);
     }
 }
 
@@ -84,7 +113,7 @@ fn queue(client: &mut Client, command: QueueCommand) -> Result<Exit, Failure> {
     }
 }
 
-fn done(client: &mut Client, command: AdminCommand) -> Result<Exit, Failure> {
+pub(super) fn done(client: &mut Client, command: AdminCommand) -> Result<Exit, Failure> {
     client.call(command)?;
     Ok(Exit::Done)
 }
@@ -107,6 +136,6 @@ fn given(address: &str, source: &PasswordSource) -> io::Result<Option<String>> {
     }
 }
 
-fn unexpected() -> Failure {
+pub(super) fn unexpected() -> Failure {
     Failure::Client(ClientError::Broken(io::Error::other("an unexpected reply")))
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 18] = [
     "data",
     "name",
     "hostname",
@@ -22,6 +22,9 @@ pub(super) const KEYS: [&str; 15] = [
     "ephemeral-ports",
     "relay",
     "dns",
+    "join",
+    "token",
+    "advertise",
     "proxy-protocol-from",
     "log-format",
     "certificate",
@@ -92,6 +95,9 @@ fn set(settings: &mut Settings, name: &str, at: usize, value: &Spanned<DeValue<'
         "ephemeral-ports" => settings.ephemeral_ports = one(name, value, parse::boolean)?,
         "relay" => settings.relay = Some(one(name, value, parse::host_port)?),
         "dns" => settings.dns = Some(one(name, value, parse::socket_address)?),
+        "join" => settings.join = Some(one(name, value, parse::host_port)?),
+        "token" => settings.token = Some(secret(name, value, parse::token)?),
+        "advertise" => settings.advertise = Some(one(name, value, parse::host_port)?),
         "proxy-protocol-from" => settings.proxy_protocol_from = Some(many(name, value, parse::network)?),
         "log-format" => settings.log_format = Some(one(name, value, parse::log_format)?),
         "certificate" => settings.certificate = Some(one(name, value, path)?),
@@ -133,6 +139,12 @@ fn one<T>(name: &str, value: &Spanned<DeValue<'_>>, parse: fn(&str) -> Result<T,
     parse(&text).map_err(|expected| wrong(format!("{name} = \"{text}\": {expected}")))
 }
 
+/// As [`one`], with an error that does not repeat the value.
+fn secret<T>(name: &str, value: &Spanned<DeValue<'_>>, parse: fn(&str) -> Result<T, String>) -> Result<T, Wrong> {
+    let text = value.get_ref().as_str().unwrap_or_default();
+    parse(text).map_err(|expected| Wrong { at: value.span().start, reason: format!("{name}: {expected}") })
+}
+
 /// A list, or one value in its place.
 fn many<T>(name: &str, value: &Spanned<DeValue<'_>>, parse: fn(&str) -> Result<T, String>) -> Result<Vec<T>, Wrong> {
     match value.get_ref() {
@@ -164,6 +176,9 @@ mod tests {
             ephemeral-ports = false
             relay = "smarthost.example:25"
             dns = "127.0.0.1:53"
+            join = "mail.example.org:7025"
+            token = "MN1.00.11.22"
+            advertise = "[2001:db8::1]:7025"
             proxy-protocol-from = ["10.0.0.0/8", "192.0.2.1"]
             log-format = "json"
             certificate = "/c.pem"
@@ -194,6 +209,7 @@ mod tests {
             wrong("log-format = \"jso\""),
             "1: log-format = \"jso\": text or json is expected (did you mean \"json\"?)"
         );
+        assert_eq!(wrong("token = \"se cret\""), "1: token: a token as `mailnode token create` prints it is expected");
         assert_eq!(wrong("name = [1]"), "1: name: a single value is expected, not array");
         assert!(wrong("name = \"a\"\nname = \"b\"\n").starts_with("2: "));
         assert!(wrong("a\n= 3").starts_with("1: "));

@@ -22,12 +22,14 @@ pub enum Service {
     Imaps,
     /// Health and metrics.
     Http,
+    /// The other nodes of the cluster: QUIC, so UDP. One address, never several.
+    Cluster,
 }
 
 /// Every service in the order of the table.
-pub fn services() -> [Service; 7] {
+pub fn services() -> [Service; 8] {
     use Service::*;
-    [Smtp, Submission, Submissions, Lmtp, Imap, Imaps, Http]
+    [Smtp, Submission, Submissions, Lmtp, Imap, Imaps, Http, Cluster]
 }
 
 impl Service {
@@ -41,6 +43,7 @@ impl Service {
             Service::Imap => "imap",
             Service::Imaps => "imaps",
             Service::Http => "http",
+            Service::Cluster => "cluster",
         }
     }
 
@@ -54,6 +57,7 @@ impl Service {
             Service::Imap => 143,
             Service::Imaps => 993,
             Service::Http => 80,
+            Service::Cluster => 7025,
         }
     }
 }

@@ -12,7 +12,7 @@ mod suggest;
 pub use environment::unknown_variables;
 pub use file::FileError;
 pub use listeners::{Service, services};
-pub use parse::{HostPort, LogFormat};
+pub use parse::{HostPort, LogFormat, Token};
 pub use settings::Settings;
 
 use crate::tls::CertificateFiles;
@@ -39,6 +39,10 @@ pub struct Config {
     pub relay: Option<HostPort>,
     /// The resolver to ask; `None` is the system's.
     pub dns: Option<SocketAddr>,
+    /// The cluster to join, when the data directory belongs to none yet.
+    pub join: Option<Join>,
+    /// Where the other nodes reach this one's cluster port; `None` leaves it to be found out.
+    pub advertise: Option<HostPort>,
     /// Networks of balancers: their connections begin with a PROXY protocol header, nobody else's do.
     pub proxy_protocol_from: Vec<IpNet>,
     /// How log lines look.
@@ -47,6 +51,15 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// The first pause before an undelivered message is tried again; `None` is the queue's own.
     pub queue_retry_first: Option<Duration>,
+}
+
+/// An invitation and where to come with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The cluster port of a node.
+    pub address: HostPort,
+    /// The invitation.
+    pub token: Token,
 }
 
 /// Why there is no configuration.
@@ -82,7 +95,20 @@ impl Config {
                 return Err(ConfigError::Contradiction(reason.to_owned()));
             }
         };
+        if settings.listeners.get(&Service::Cluster).is_some_and(|addresses| addresses.len() > 1) {
+            return Err(ConfigError::Contradiction("listeners: cluster takes one address".to_owned()));
+        }
+        let join = match (settings.join, settings.token) {
+            (Some(address), Some(token)) => Some(Join { address, token }),
+            (None, None) => None,
+            _ => {
+                let reason = "join and token go together: see mailnode token create on a node of the cluster";
+                return Err(ConfigError::Contradiction(reason.to_owned()));
+            }
+        };
         Ok(Config {
+            join,
+            advertise: settings.advertise,
             data: settings.data.unwrap_or_else(defaults::data),
             name: settings.name.unwrap_or_else(|| defaults::name(&hostname)),
             domain: settings.domain.unwrap_or_else(|| defaults::domain(&hostname)),
@@ -95,6 +121,12 @@ impl Config {
             certificate,
             queue_retry_first: settings.queue_retry_first.map(Duration::from_secs),
         })
+    }
+
+    /// Where the cluster port is bound: one address, since a node answers under the one it was reached at.
+    pub fn cluster_bind(&self) -> SocketAddr {
+        let given = self.listeners.get(&Service::Cluster).and_then(|addresses| addresses.first());
+        given.copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], Service::Cluster.standard_port())))
     }
 
     /// The data directory alone, for commands that talk to a running node.
@@ -144,5 +176,8 @@ mod tests {
     fn half_a_certificate_is_refused() {
         let error = settle(&["--certificate", "/x.pem"]).unwrap_err();
         assert!(error.to_string().contains("private-key"));
+        let error = settle(&["--join", "192.0.2.1:7025"]).unwrap_err();
+        assert!(error.to_string().contains("token"));
+        assert!(settle(&["--join", "192.0.2.1:7025", "--token", "MN1.a.b.c"]).unwrap().join.is_some());
     }
 }

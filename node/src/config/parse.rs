@@ -22,6 +22,16 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// An invitation: a secret, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Token")
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -78,6 +88,16 @@ pub(super) fn host_port(text: &str) -> Result<HostPort, String> {
     Ok(HostPort { host: hostname(host).map_err(|_| expected())?, port })
 }
 
+/// What a token looks like is the cluster's business; this finds a word that is none.
+pub(super) fn token(text: &str) -> Result<Token, String> {
+    let text = text.trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if text.is_empty() || text.len() > 512 || !text.bytes().all(plain) {
+        return Err("a token as `mailnode token create` prints it is expected".to_owned());
+    }
+    Ok(Token(text.to_owned()))
+}
+
 pub(super) fn port_offset(text: &str) -> Result<u16, String> {
     // The highest standard port is 7025; its sum must still be a port.
     let offset = text.parse().ok().filter(|offset| *offset <= u16::MAX - 7025);
@@ -123,6 +143,7 @@ mod tests {
         assert!(host_port(":25").is_err());
         assert!(network("10.0.0.0/33").is_err());
         assert!(port_offset("60000").is_err());
+        assert!(token("").is_err() && token("a b").is_err() && token("MN1.00.11.22\n").is_ok());
         assert!(name("a b").is_err());
         assert!(hostname("").is_err());
         assert!(seconds("0").is_err());

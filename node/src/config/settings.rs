@@ -1,7 +1,7 @@
 //! The settings as they are given: each optional, the same from flags, environment and file.
 
 use super::listeners::Service;
-use super::parse::{self, HostPort, LogFormat};
+use super::parse::{self, HostPort, LogFormat, Token};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +41,15 @@ pub struct Settings {
     /// DNS resolver to ask instead of the system's
     #[arg(long, value_name = "ADDR:PORT", env = "MAILNODE_DNS", hide_env = true, value_parser = parse::socket_address)]
     pub dns: Option<SocketAddr>,
+    /// Join the cluster of the node with this cluster port; a data directory that belongs to one just starts
+    #[arg(long, value_name = "HOST:PORT", env = "MAILNODE_JOIN", hide_env = true, value_parser = parse::host_port)]
+    pub join: Option<HostPort>,
+    /// The token from `mailnode token create`
+    #[arg(long, value_name = "TOKEN", env = "MAILNODE_TOKEN", hide_env = true, value_parser = parse::token)]
+    pub token: Option<Token>,
+    /// Where the other nodes reach this one's cluster port [default: found out by connecting]
+    #[arg(long, value_name = "HOST:PORT", env = "MAILNODE_ADVERTISE", hide_env = true, value_parser = parse::host_port)]
+    pub advertise: Option<HostPort>,
     /// Networks of balancers whose connections begin with a PROXY protocol header; may be repeated
     #[arg(long, value_name = "NET", env = "MAILNODE_PROXY_PROTOCOL_FROM", hide_env = true, value_delimiter = ',', value_parser = parse::network)]
     pub proxy_protocol_from: Option<Vec<IpNet>>,
@@ -75,6 +84,9 @@ impl Settings {
             ephemeral_ports: self.ephemeral_ports || base.ephemeral_ports,
             relay: self.relay.or(base.relay),
             dns: self.dns.or(base.dns),
+            join: self.join.or(base.join),
+            token: self.token.or(base.token),
+            advertise: self.advertise.or(base.advertise),
             proxy_protocol_from: self.proxy_protocol_from.or(base.proxy_protocol_from),
             log_format: self.log_format.or(base.log_format),
             certificate: self.certificate.or(base.certificate),

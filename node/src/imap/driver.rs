@@ -16,6 +16,9 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+/// RFC 9051 section 7.1: human-readable text, with the code of RFC 5530 for what is temporary.
+const STALE: &[u8] = b"* OK [UNAVAILABLE] The other nodes are out of reach: this may be out of date\r\n";
+
 /// A session's state. Nothing in it holds a buffer while the client is silent.
 pub struct Driver {
     transport: Transport,
@@ -172,7 +175,7 @@ impl Driver {
             Output::NeedSaslMaterial => self.machine.sasl_material(self.passwords.material()),
             Output::CheckPassword { username, password, .. } => self.check_password(&username, &password).await?,
             Output::NeedScram { username } => {
-                let keys = self.passwords.scram_keys(&username);
+                let keys = self.passwords.scram_keys(&username).await;
                 self.machine.scram_keys(keys.map_err(|_| StoreError::Unavailable));
             }
             Output::StartTls => return Ok(Pause::StartTls),
@@ -203,6 +206,7 @@ impl Driver {
             self.transport.flush().await?;
         }
         let answer = self.store.answer(request).await;
+        self.tell_staleness().await?;
         match &answer {
             Ok(Reply::Done) if username.is_some() => self.summary.user = username,
             Ok(Reply::Appended { uids, .. }) => self.summary.messages += uids.len() as u64,
@@ -216,6 +220,7 @@ impl Driver {
     async fn fetch(&mut self, plan: Arc<FetchPlan>) -> io::Result<()> {
         let answer = match self.store.fetch(plan).await {
             Ok(mut run) => {
+                self.tell_staleness().await?;
                 while let Some(pieces) = run.next_slice().await? {
                     for piece in pieces {
                         self.send(piece).await?;
@@ -226,6 +231,14 @@ impl Driver {
             Err(error) => Err(error),
         };
         self.machine.reply(answer);
+        Ok(())
+    }
+
+    /// Between responses, where an untagged one may always stand (RFC 9051 section 7).
+    async fn tell_staleness(&mut self) -> io::Result<()> {
+        if self.store.take_staleness() {
+            self.transport.write(STALE.to_vec()).await?;
+        }
         Ok(())
     }
 

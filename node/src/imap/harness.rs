@@ -98,6 +98,11 @@ impl Node {
         client
     }
 
+    /// Takes agreement away, as being in a minority does; the rows stay.
+    pub async fn lose_the_others(&self) {
+        self.cluster.shutdown().await;
+    }
+
     /// Stops everything in order.
     pub async fn shut_down(self) {
         self.stop.cancel();

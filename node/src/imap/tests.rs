@@ -201,3 +201,23 @@ async fn wrong_passwords_are_refused_and_the_session_goes_on() {
     client.ok("SELECT INBOX").await;
     node.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_minority_what_is_selected_can_be_read_and_the_client_is_told_once() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    node.lose_the_others().await;
+    let told = |lines: &[String]| lines.iter().filter(|line| line.starts_with("* OK [UNAVAILABLE]")).count();
+    let fetched = client.ok("FETCH 1 (UID BODY.PEEK[TEXT])").await;
+    assert!(told(&fetched) == 1 && fetched[0].starts_with("* OK") && has(&fetched, "text"), "{fetched:?}");
+    let searched = client.ok("SEARCH SUBJECT two").await;
+    assert_eq!(searched, ["* SEARCH 2"]);
+    assert_eq!(told(&client.ok("NOOP").await), 0);
+    for command in ["STORE 1 +FLAGS (\\Seen)", "COPY 1 Sent", "STATUS INBOX (MESSAGES)", "SELECT INBOX", "LIST \"\" *"]
+    {
+        let (_, result) = client.command(command).await;
+        assert!(result.starts_with("NO [UNAVAILABLE]"), "{command}: {result}");
+    }
+    client.ok("NOOP").await;
+    node.shut_down().await;
+}

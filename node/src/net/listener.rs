@@ -3,7 +3,7 @@
 //! and the sessions go on.
 
 use super::session_actor::{SessionActor, SessionStart};
-use super::{Balancers, BoundListener, Permit, Permits, Protocol, SessionContext, SessionId};
+use super::{Balancers, BoundListener, Gate, Permit, Permits, Protocol, Refused, SessionContext, SessionId};
 use crate::limits::ACCEPT_FAILURE_PAUSE;
 use crate::metrics::Metrics;
 use crate::tls::Tls;
@@ -59,16 +59,23 @@ pub struct ListenerStart {
     pub tls: Tls,
     /// Counts sessions.
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the node stops.
-    pub stop: CancellationToken,
+    /// Whether sessions are taken.
+    pub gate: Gate,
     /// The next session's number, shared with all listeners.
     pub next_session: Arc<AtomicU64>,
+}
+
+/// The right to be a session.
+pub struct Admission {
+    permit: Permit,
+    /// Cancelled when the session is to end.
+    stop: CancellationToken,
 }
 
 /// What the accept task tells.
 pub enum ListenerMessage {
     /// A connection with the right to exist.
-    Accepted(TcpStream, SocketAddr, Permit),
+    Accepted(TcpStream, SocketAddr, Admission),
     /// The accept task ended although the node is not stopping.
     AcceptFailed,
     /// The pause after that is over.
@@ -102,8 +109,8 @@ impl Actor for ListenerActor {
         message: ListenerMessage,
         state: &mut ListenerState,
     ) -> Result<(), ActorProcessingErr> {
-        let (stream, peer, permit) = match message {
-            ListenerMessage::Accepted(stream, peer, permit) => (stream, peer, permit),
+        let (stream, peer, Admission { permit, stop }) = match message {
+            ListenerMessage::Accepted(stream, peer, admission) => (stream, peer, admission),
             ListenerMessage::AcceptFailed => {
                 tracing::error!(listener = state.start.spec.name, "the accept task failed and is started again");
                 // The timer lives no longer than this actor: a message to a stopped one goes nowhere.
@@ -125,7 +132,7 @@ impl Actor for ListenerActor {
             security: start.spec.security,
             tls: start.tls.clone(),
             metrics: Arc::clone(&start.metrics),
-            context: SessionContext { id, peer, stop: start.stop.clone() },
+            context: SessionContext { id, peer, stop },
         };
         if let Err(error) = SessionActor::spawn_linked(None, SessionActor, session, myself.get_cell()).await {
             tracing::error!(listener = start.spec.name, %error, "a session could not be started");
@@ -162,7 +169,7 @@ fn accept_in_task(listener: &ActorRef<ListenerMessage>, start: &ListenerStart) -
 async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) {
     loop {
         let accepted = tokio::select! {
-            () = start.stop.cancelled() => return,
+            () = start.gate.stop().cancelled() => return,
             accepted = start.bound.socket.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -173,11 +180,9 @@ async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) 
                 continue;
             }
         };
-        let relayed = start.spec.balancers.contains(peer.ip());
-        let permit = if relayed { start.permits.take_uncounted() } else { start.permits.take(peer.ip()) };
-        match permit {
-            Ok(permit) => {
-                if listener.cast(ListenerMessage::Accepted(stream, peer, permit)).is_err() {
+        match admit(&start, peer) {
+            Ok(admission) => {
+                if listener.cast(ListenerMessage::Accepted(stream, peer, admission)).is_err() {
                     return;
                 }
             }
@@ -187,6 +192,13 @@ async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) 
             }
         }
     }
+}
+
+fn admit(start: &ListenerStart, peer: SocketAddr) -> Result<Admission, Refused> {
+    let stop = start.gate.enter().ok_or(Refused::Closed)?;
+    let relayed = start.spec.balancers.contains(peer.ip());
+    let permit = if relayed { start.permits.take_uncounted() } else { start.permits.take(peer.ip()) };
+    Ok(Admission { permit: permit?, stop })
 }
 
 /// Says the protocol's word for "come back later" into the fresh socket's empty buffer, never waiting for the peer.

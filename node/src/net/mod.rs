@@ -2,6 +2,7 @@
 //! Knows no protocol: a [`Protocol`] brings its own driver.
 
 mod connection;
+mod gate;
 mod incoming;
 mod listener;
 mod permits;
@@ -14,6 +15,7 @@ mod supervisor;
 mod tests;
 
 pub use connection::{Connection, TlsInfo, Traffic};
+pub use gate::Gate;
 pub use incoming::Incoming;
 pub use listener::{ListenerSpec, Security};
 pub use permits::{Permit, Permits, Refused};

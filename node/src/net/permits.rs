@@ -37,6 +37,8 @@ pub enum Refused {
     Full,
     /// This address has all the sessions it may have.
     TooManyFromAddress,
+    /// The node takes no sessions now: it is draining.
+    Closed,
 }
 
 impl Default for Permits {

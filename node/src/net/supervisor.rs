@@ -2,7 +2,7 @@
 
 use super::listener::{ListenerActor, ListenerSpec, ListenerStart};
 use super::socket;
-use super::{Permits, Security};
+use super::{Gate, Permits, Security};
 use crate::limits::{LISTENER_RESTART_WAIT_MAX, LISTENER_RESTART_WAIT_MIN, STOP_TIMEOUT};
 use crate::metrics::Metrics;
 use crate::tls::Tls;
@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// What all listeners share.
 pub struct NetworkOptions {
@@ -23,8 +22,8 @@ pub struct NetworkOptions {
     pub permits: Permits,
     /// Counts sessions.
     pub metrics: Arc<Metrics>,
-    /// Cancelled when the node stops.
-    pub stop: CancellationToken,
+    /// Whether sessions are taken.
+    pub gate: Gate,
 }
 
 /// The running listeners.
@@ -32,7 +31,7 @@ pub struct Network {
     supervisor: ActorRef<SupervisorMessage>,
     handle: ractor::concurrency::JoinHandle<()>,
     permits: Permits,
-    stop: CancellationToken,
+    gate: Gate,
     bound: Vec<Bound>,
 }
 
@@ -91,7 +90,7 @@ impl Network {
                     permits: options.permits.clone(),
                     tls: options.tls.clone(),
                     metrics: Arc::clone(&options.metrics),
-                    stop: options.stop.clone(),
+                    gate: options.gate.clone(),
                     next_session: Arc::clone(&next_session),
                 });
             }
@@ -99,7 +98,7 @@ impl Network {
         let (supervisor, handle) = SupervisorActor::spawn(None, SupervisorActor, starts)
             .await
             .map_err(|error| NetworkError::Supervisor(error.to_string()))?;
-        Ok(Network { supervisor, handle, permits: options.permits, stop: options.stop, bound })
+        Ok(Network { supervisor, handle, permits: options.permits, gate: options.gate, bound })
     }
 
     /// Where each listener really listens, in the order of the specs.
@@ -109,7 +108,7 @@ impl Network {
 
     /// Stops accepting, tells sessions, waits for them a bounded time, then cuts the rest.
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.gate.stop().cancel();
         if !self.permits.all_returned(STOP_TIMEOUT).await {
             tracing::warn!(sessions = self.permits.in_use(), "sessions did not end in time and are cut");
         }
@@ -176,7 +175,7 @@ impl Actor for SupervisorActor {
             _ => return Ok(()),
         };
         if let Some(child) = children.remove(&who.get_id())
-            && !child.start.stop.is_cancelled()
+            && !child.start.gate.stop().is_cancelled()
         {
             tracing::error!(listener = child.start.spec.name, reason, "a listener failed and is started again");
             restart_later(&myself, child.start, child.wait);

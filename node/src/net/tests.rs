@@ -2,7 +2,7 @@
 //! panics when asked to.
 
 use super::{
-    Balancers, Connection, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext,
+    Balancers, Connection, Gate, ListenerSpec, Network, NetworkOptions, Permits, Protocol, Security, SessionContext,
     SessionEnd, SessionSummary,
 };
 use crate::tls::{CertificateFiles, Tls, write_self_signed};
@@ -53,6 +53,7 @@ impl Protocol for Echo {
 
 struct World {
     network: Network,
+    gate: Gate,
     permits: Permits,
     address: SocketAddr,
     _directory: tempfile::TempDir,
@@ -69,11 +70,12 @@ async fn world_of(protocol: Arc<dyn Protocol>, permits: Permits, balancers: &[Ip
         private_key: directory.path().join("key.pem"),
     };
     write_self_signed(&files, &["localhost".to_owned()]).unwrap();
+    let gate = Gate::new(CancellationToken::new());
     let options = NetworkOptions {
         tls: Tls::load(&files).unwrap(),
         permits: permits.clone(),
         metrics: Arc::default(),
-        stop: CancellationToken::new(),
+        gate: gate.clone(),
     };
     let spec = ListenerSpec {
         name: "echo",
@@ -84,7 +86,7 @@ async fn world_of(protocol: Arc<dyn Protocol>, permits: Permits, balancers: &[Ip
     };
     let network = Network::start(vec![spec], options).await.unwrap();
     let address = network.bound()[0].address;
-    World { network, permits, address, _directory: directory }
+    World { network, gate, permits, address, _directory: directory }
 }
 
 async fn say(stream: &mut TcpStream, line: &str) -> String {
@@ -138,6 +140,24 @@ async fn stopping_tells_sessions_and_accepts_no_more() {
     assert_eq!(rest, "bye\r\n");
     assert_eq!(world.permits.in_use(), 0);
     assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_closed_gate_sends_sessions_elsewhere_until_it_opens() {
+    let world = world(10).await;
+    let mut session = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut session, "one").await, "one\n");
+    world.gate.close();
+    let mut rest = String::new();
+    session.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(rest, "bye\r\n");
+    let mut text = String::new();
+    TcpStream::connect(world.address).await.unwrap().read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "busy\r\n");
+    world.gate.open();
+    let mut next = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(say(&mut next, "two").await, "two\n");
+    world.network.stop().await;
 }
 
 /// Panics where the accept task asks it.

@@ -6,6 +6,7 @@ use super::worker::{Job, Worker};
 use crate::ids;
 use crate::limits::{CLAIMED_AT_ONCE_MAX, LEASE_MS, PARKED_MAX, QUEUE_SLEEP_MAX, QUEUE_SLEEP_MIN, QUEUE_TROUBLE_WAIT};
 use crate::queue::destinations::Turn;
+use crate::services::following::follow;
 use cluster::Notice;
 use model::queue::row::{Lease, QueueRow};
 use model::queue::{QueueCommand, view};
@@ -51,6 +52,8 @@ pub enum ShardMessage {
     Permitted(OwnedSemaphorePermit),
     /// A busy destination may have a turn.
     Freed(String),
+    /// This node leads the shard now.
+    Led,
 }
 
 /// What the actor remembers.
@@ -113,6 +116,11 @@ impl Actor for ShardQueue {
             }
             ShardMessage::Freed(destination) => {
                 state.unpark(&destination);
+                None
+            }
+            ShardMessage::Led => {
+                // What it claimed when it led before, and lost hold of since.
+                state.candidates.extend(orphans(&state.start).await.unwrap_or_default());
                 None
             }
         };
@@ -378,12 +386,12 @@ const ROWS_PER_PAGE: usize = 256;
 
 /// Turns the changes of a shard into one `Look` at a time.
 async fn watch(myself: ActorRef<ShardMessage>, start: ShardStart, woken: Arc<AtomicBool>) {
-    let Some(mut changes) = start.worker.cluster.watch(start.shard) else { return };
-    while let Some(notice) = changes.next().await {
+    let hear = |notice| {
         if matches!(notice, Notice::Lagged | Notice::Changed(Change::Queue)) {
             wake(&myself, &woken);
         }
-    }
+    };
+    match follow(&start.worker.cluster, start.shard, hear).await {}
 }
 
 fn wake(myself: &ActorRef<ShardMessage>, woken: &AtomicBool) {

@@ -3,22 +3,25 @@
 use super::shard::{ShardMessage, ShardQueue, ShardStart};
 use super::worker::Worker;
 use crate::limits::{DELIVERIES_MAX, QUEUE_STOP_TIMEOUT, QUEUE_TROUBLE_WAIT};
+use crate::services::leadership::Gains;
 use model::GroupId;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// The running queue.
 pub struct Queue {
-    supervisor: ActorRef<Restart>,
+    supervisor: ActorRef<Message>,
     handle: ractor::concurrency::JoinHandle<()>,
     attempts: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
+    /// Tells the supervisor of elections.
+    _telling: AbortOnDropHandle<()>,
 }
 
 impl Queue {
@@ -39,8 +42,11 @@ impl Queue {
         };
         let starts =
             GroupId::shards().map(|shard| ShardStart { shard, running: Arc::default(), ..first.clone() }).collect();
+        let mut gains = Gains::new(first.worker.cluster.clone());
         let (supervisor, handle) = Supervisor::spawn(None, Supervisor, starts).await?;
-        Ok(Queue { supervisor, handle, attempts, stop, cut })
+        let told = supervisor.clone();
+        let telling = tokio::spawn(async move { while told.cast(Message::Led(gains.next().await)).is_ok() {} });
+        Ok(Queue { supervisor, handle, attempts, stop, cut, _telling: AbortOnDropHandle::new(telling) })
     }
 
     /// Begins nothing new, gives attempts under way a bounded time, then cuts them. What was cut is tried again by the
@@ -61,19 +67,28 @@ impl Queue {
 
 struct Supervisor;
 
-/// Start this one again.
-struct Restart(Box<ShardStart>);
+enum Message {
+    /// Start this one again.
+    Restart(Box<ShardStart>),
+    /// This node leads these groups now.
+    Led(BTreeSet<GroupId>),
+}
 
-type Children = HashMap<ActorId, ShardStart>;
+struct Child {
+    actor: ActorRef<ShardMessage>,
+    start: ShardStart,
+}
+
+type Children = HashMap<ActorId, Child>;
 
 impl Actor for Supervisor {
-    type Msg = Restart;
+    type Msg = Message;
     type State = Children;
     type Arguments = Vec<ShardStart>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<Restart>,
+        myself: ActorRef<Message>,
         starts: Vec<ShardStart>,
     ) -> Result<Children, ActorProcessingErr> {
         let mut children = Children::new();
@@ -85,10 +100,20 @@ impl Actor for Supervisor {
 
     async fn handle(
         &self,
-        myself: ActorRef<Restart>,
-        Restart(start): Restart,
+        myself: ActorRef<Message>,
+        message: Message,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
+        let start = match message {
+            Message::Restart(start) => start,
+            Message::Led(groups) => {
+                for child in children.values().filter(|child| groups.contains(&child.start.shard)) {
+                    // A queue that has just failed looks around when it is started again.
+                    let _ = child.actor.cast(ShardMessage::Led);
+                }
+                return Ok(());
+            }
+        };
         let shard = start.shard.0;
         if let Err(error) = spawn(&myself, (*start).clone(), children).await {
             tracing::error!(shard, %error, "the queue of a shard could not be started again");
@@ -100,7 +125,7 @@ impl Actor for Supervisor {
     /// One for one: a shard's queue that fails concerns no other.
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Restart>,
+        myself: ActorRef<Message>,
         event: SupervisionEvent,
         children: &mut Children,
     ) -> Result<(), ActorProcessingErr> {
@@ -109,7 +134,7 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
-        if let Some(start) = children.remove(&who.get_id())
+        if let Some(Child { start, .. }) = children.remove(&who.get_id())
             && !start.stop.is_cancelled()
         {
             tracing::error!(shard = start.shard.0, reason, "the queue of a shard failed and is started again");
@@ -120,17 +145,16 @@ impl Actor for Supervisor {
 }
 
 async fn spawn(
-    myself: &ActorRef<Restart>,
+    myself: &ActorRef<Message>,
     start: ShardStart,
     children: &mut Children,
 ) -> Result<(), ActorProcessingErr> {
-    let (shard, _): (ActorRef<ShardMessage>, _) =
-        ShardQueue::spawn_linked(None, ShardQueue, start.clone(), myself.get_cell()).await?;
-    children.insert(shard.get_id(), start);
+    let (actor, _) = ShardQueue::spawn_linked(None, ShardQueue, start.clone(), myself.get_cell()).await?;
+    children.insert(actor.get_id(), Child { actor, start });
     Ok(())
 }
 
-fn restart_later(myself: &ActorRef<Restart>, start: ShardStart) {
+fn restart_later(myself: &ActorRef<Message>, start: ShardStart) {
     // The timer lives no longer than the supervisor: a message to a stopped actor goes nowhere.
-    drop(myself.send_after(QUEUE_TROUBLE_WAIT, move || Restart(Box::new(start))));
+    drop(myself.send_after(QUEUE_TROUBLE_WAIT, move || Message::Restart(Box::new(start))));
 }

@@ -4,7 +4,9 @@
 //! Answers are positive-cached: an address found is remembered until the directory changes; an unknown one is looked up
 //! each time, so that an account is known from the moment it was made.
 
-use crate::limits::RESOLUTIONS_REMEMBERED_MAX;
+use crate::limits::{DIRECTORY_CATCH_UP_TIMEOUT, RESOLUTIONS_REMEMBERED_MAX};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use model::directory::row::AccountRow;
 use model::directory::view::{self, NoTarget, Target};
 use model::limits::ADDRESS_BYTES_MAX;
@@ -20,6 +22,12 @@ pub trait DirectorySource: Send + Sync + 'static {
     /// # Errors
     /// When the group cannot be read on this node.
     fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError>;
+
+    /// Waits until the rows here have everything that was acknowledged anywhere before the call. False when that cannot
+    /// be known. A copy that nothing is ahead of needs no waiting.
+    fn catch_up(&self) -> BoxFuture<'_, bool> {
+        std::future::ready(true).boxed()
+    }
 }
 
 /// The directory. Clones share the memory of answers.
@@ -135,6 +143,13 @@ impl Directory {
     /// When the rows cannot be read.
     pub fn setting(&self, name: &str) -> Result<Option<String>, ReadError> {
         view::setting(&*self.shared.source.rows()?, name)
+    }
+
+    /// To be asked before a "no" that cannot be taken back: this node's copy may be some milliseconds behind an account
+    /// that was made on another node. False when nobody can tell, as in a minority (I10).
+    pub async fn catch_up(&self) -> bool {
+        let caught_up = tokio::time::timeout(DIRECTORY_CATCH_UP_TIMEOUT, self.shared.source.catch_up());
+        caught_up.await.unwrap_or(false)
     }
 
     /// Reads more than these narrow questions allow; for the admin service. `read` must be quick.

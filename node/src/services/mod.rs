@@ -2,6 +2,9 @@
 
 pub mod delivery;
 pub mod directory;
+pub mod following;
+pub mod leadership;
 pub mod mailbox;
 pub mod passwords;
 pub mod propose;
+pub mod reading;

@@ -27,7 +27,7 @@ pub async fn propose_until(
             Err(error) => error,
         };
         perhaps_applied |= error == ProposeError::Unknown;
-        let again = matches!(error, ProposeError::Unknown | ProposeError::Unavailable);
+        let again = matches!(error, ProposeError::Unknown | ProposeError::Unavailable | ProposeError::NotLeader { .. });
         if !again || Instant::now() + PROPOSE_AGAIN_WAIT >= deadline {
             return Err(if perhaps_applied { ProposeError::Unknown } else { error });
         }

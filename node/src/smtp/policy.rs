@@ -46,11 +46,28 @@ fn owns(services: &SmtpServices, user: &Account, sender: &Address) -> Result<boo
     }
 }
 
-/// Where a recipient leads.
+/// Where a recipient leads. Before one is refused for good this node's copy of the directory is brought up to date.
 ///
 /// # Errors
 /// The reply that refuses it.
-pub fn check_recipient(services: &SmtpServices, service: Service, recipient: &Recipient) -> Result<Resolved, Reply> {
+pub async fn check_recipient(
+    services: &SmtpServices,
+    service: Service,
+    recipient: &Recipient,
+) -> Result<Resolved, Reply> {
+    match resolve_recipient(services, service, recipient) {
+        Err(reply) if reply.is_permanent() => {
+            if services.directory.catch_up().await {
+                resolve_recipient(services, service, recipient)
+            } else {
+                Err(Reply::new(451, EnhancedCode::new(4, 4, 0), "Recipients cannot be checked now, try again later"))
+            }
+        }
+        resolved => resolved,
+    }
+}
+
+fn resolve_recipient(services: &SmtpServices, service: Service, recipient: &Recipient) -> Result<Resolved, Reply> {
     let address = &recipient.address;
     let targets = match resolve(services, address)? {
         Resolution::Targets(targets) => as_written(address, &targets),

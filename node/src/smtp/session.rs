@@ -146,9 +146,9 @@ impl Session {
             },
             Event::StartTls => return self.start_tls().await,
             Event::CheckPassword { username, password } => self.check_password(&username, &password).await,
-            Event::NeedScram { username } => self.scram_keys(&username),
+            Event::NeedScram { username } => self.scram_keys(&username).await,
             Event::CheckMail(mail) => self.check_mail(&mail),
-            Event::CheckRecipient(recipient) => self.check_recipient(&recipient),
+            Event::CheckRecipient(recipient) => self.check_recipient(&recipient).await,
             Event::DataStart(envelope) => self.begin_message(*envelope).await,
             Event::DataChunk(bytes) => {
                 self.store(&bytes).await;
@@ -224,8 +224,8 @@ impl Session {
         self.machine.answer_password(verdict)
     }
 
-    fn scram_keys(&mut self, username: &str) -> Result<(), NotAwaited> {
-        let verdict = match self.shared.passwords.scram_keys(username) {
+    async fn scram_keys(&mut self, username: &str) -> Result<(), NotAwaited> {
+        let verdict = match self.shared.passwords.scram_keys(username).await {
             Ok(Some(keys)) => ScramVerdict::Keys(keys),
             Ok(None) => ScramVerdict::Unknown,
             Err(_) => ScramVerdict::Unavailable,
@@ -242,9 +242,9 @@ impl Session {
         self.machine.answer_mail(verdict(checked))
     }
 
-    fn check_recipient(&mut self, recipient: &Recipient) -> Result<(), NotAwaited> {
+    async fn check_recipient(&mut self, recipient: &Recipient) -> Result<(), NotAwaited> {
         self.commands += 1;
-        let checked = policy::check_recipient(&self.shared, self.service, recipient).and_then(|resolved| {
+        let checked = policy::check_recipient(&self.shared, self.service, recipient).await.and_then(|resolved| {
             self.targets += resolved.targets.len();
             // What one entry can hold; a large alias counts with all it leads to (RFC 5321 section 4.5.3.1.10).
             if self.targets > RECIPIENTS_MAX {

@@ -61,7 +61,7 @@ impl Node {
             tls,
             permits: Permits::default(),
             metrics: Arc::default(),
-            stop: CancellationToken::new(),
+            gate: node::net::Gate::new(CancellationToken::new()),
         };
         let network = Network::start(specs, options).await.unwrap();
         Node { world, network, full, _certificate: certificate }

@@ -137,29 +137,22 @@ impl Delivery {
         let whole = queued.iter().map(|new| new.row.recipients.len()).sum::<usize>() >= message.recipients.len();
         let operation = if whole { message.id } else { ids::operation(self.clock.now()) };
         let command = Command::Queue(QueueCommand::Enqueue(queued));
-        let mut last = unavailable();
-        for shard in shards_from(message.id) {
-            match propose_until(&self.cluster, shard, operation, command.clone(), ACCEPT_PATIENCE).await {
-                Ok(Applied::Done) => return Ok(()),
-                Ok(_) => return Err(Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients")),
-                // Certainly not taken by this one: another will do.
-                Err(ProposeError::NotLeader { .. }) => {}
-                Err(error) => {
-                    last = refusal(&error);
-                    break;
-                }
-            }
+        let shard = shard_for(message.id, |shard| self.cluster.leads(shard));
+        match propose_until(&self.cluster, shard, operation, command, ACCEPT_PATIENCE).await {
+            Ok(Applied::Done) => Ok(()),
+            Ok(_) => Err(Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients")),
+            Err(error) => Err(refusal(&error)),
         }
-        Err(last)
     }
 }
 
-/// All shards, beginning with one that the id chooses: messages spread evenly.
-fn shards_from(message: MessageId) -> impl Iterator<Item = GroupId> {
-    let shards: Vec<GroupId> = GroupId::shards().collect();
-    let start = usize::from(message.0[14]) % shards.len();
-    let count = shards.len();
-    shards.into_iter().cycle().skip(start).take(count)
+/// The shard whose queue takes a message: one led here if there is one, which the id chooses, so that messages spread
+/// evenly. Once chosen it stays: a proposal whose outcome is unknown must not be made to another.
+fn shard_for(message: MessageId, leads: impl Fn(GroupId) -> bool) -> GroupId {
+    let all: Vec<GroupId> = GroupId::shards().collect();
+    let led: Vec<GroupId> = all.iter().copied().filter(|shard| leads(*shard)).collect();
+    let choice = if led.is_empty() { all } else { led };
+    choice.get(usize::from(message.0[14]) % choice.len()).copied().unwrap_or(GroupId(1))
 }
 
 /// What a client is told of a proposal that was not carried out, or perhaps was.
@@ -173,4 +166,19 @@ fn refusal(error: &ProposeError) -> Reply {
 /// I10: nothing is acknowledged that is not certain.
 fn unavailable() -> Reply {
     Reply::new(451, EnhancedCode::new(4, 4, 0), "The message cannot be stored now, try again later")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queued_messages_go_to_shards_led_here_and_spread_over_them() {
+        let message = |number: u8| MessageId::new(1, [number; 10]);
+        let chosen = |leads: fn(GroupId) -> bool| (0..=255).map(|n| shard_for(message(n), leads)).collect::<Vec<_>>();
+        let led = chosen(|shard| shard.0 % 8 == 0);
+        assert!(led.iter().all(|shard| shard.0 % 8 == 0));
+        assert_eq!(led.iter().filter(|shard| shard.0 == 8).count(), 64);
+        assert_eq!(chosen(|_| false).iter().filter(|shard| shard.0 == 8).count(), 8);
+    }
 }

@@ -11,12 +11,14 @@ use protocols::imap::store::{Fetched, Reply, StoreError};
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A FETCH being rendered.
 pub struct FetchRun {
     /// Given away while a thread renders.
     work: Option<Box<Work>>,
     answer: Result<Fetched, StoreError>,
+    stale: bool,
 }
 
 struct Work {
@@ -36,11 +38,12 @@ impl FetchRun {
         mailboxes: &Mailboxes,
         owner: &Owner,
         plan: Arc<FetchPlan>,
+        patience: Duration,
     ) -> Result<FetchRun, StoreError> {
-        let lookup = mailboxes.lookup(owner, FolderId(plan.folder)).await?;
-        let wanted = wanted(plan.items.needs);
+        let lookup = mailboxes.lookup(owner, FolderId(plan.folder), patience).await?;
+        let (wanted, stale) = (wanted(plan.items.needs), lookup.stale);
         let work = Work { lookup, plan, wanted, next: 0, sent: 0, fetched: Fetched::default() };
-        Ok(FetchRun { work: Some(Box::new(work)), answer: Ok(Fetched::default()) })
+        Ok(FetchRun { work: Some(Box::new(work)), answer: Ok(Fetched::default()), stale })
     }
 
     /// The next slice for the client; `None` when everything is rendered.
@@ -63,6 +66,11 @@ impl FetchRun {
             Err(Failure::Torn(error)) => return Err(error),
         }
         Ok(Some(slice.into_pieces()))
+    }
+
+    /// Whether what is rendered may be behind what was acknowledged elsewhere.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The answer for the machine, once there are no more slices.

@@ -23,6 +23,8 @@ const DIGEST_RECORD: u8 = 1;
 pub struct Lookup {
     /// The rows.
     pub view: ReadView,
+    /// Whether the rows may be behind what was acknowledged elsewhere.
+    pub stale: bool,
     /// The shard's derived records.
     pub state: GroupState,
     /// The bodies.

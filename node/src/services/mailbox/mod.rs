@@ -27,7 +27,9 @@ pub use pieces::Piece;
 pub use proposals::Owner;
 pub use session::MailboxSession;
 
-use crate::limits::ACTOR_LOSSES_MAX;
+use crate::limits::{ACTOR_LOSSES_MAX, READ_PATIENCE};
+use crate::services::following::follow;
+use crate::services::reading::read_until;
 use actor::Message;
 use cluster::{Clock, Cluster, Notice, ReadView};
 use fanout::Fanout;
@@ -42,7 +44,9 @@ use snapshots::Snapshots;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The mailboxes of this node. Clones are handles of the same ones.
 #[derive(Clone)]
@@ -51,11 +55,13 @@ pub struct Mailboxes {
     registry: Registry,
     fanout: Fanout,
     snapshots: Snapshots,
+    /// What runs in the background ends with the last handle.
+    _hearing: Arc<DropGuard>,
 }
 
 impl Mailboxes {
     /// Starts the supervisor of mailbox actors (below `parent`), the listeners to what changes in the shards, and the
-    /// reaping of what deleted folders left. All of it ends when the cluster shuts down.
+    /// reaping of what deleted folders left. All of it ends with the last handle.
     ///
     /// # Errors
     /// When the actor system refuses.
@@ -64,16 +70,19 @@ impl Mailboxes {
         clock: Arc<dyn Clock>,
         parent: Option<ActorCell>,
     ) -> Result<Mailboxes, SpawnErr> {
+        let stop = CancellationToken::new();
         let mailboxes = Mailboxes {
+            _hearing: Arc::new(stop.clone().drop_guard()),
             registry: Registry::start(parent).await?,
             fanout: Fanout::default(),
             snapshots: Snapshots::default(),
             proposer: Proposer { cluster: cluster.clone(), clock },
         };
         for shard in GroupId::shards() {
-            tokio::spawn(hear(cluster.clone(), shard, mailboxes.fanout.clone()));
+            let hearing = hear(cluster.clone(), shard, mailboxes.fanout.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(hearing));
         }
-        tokio::spawn(reaper::resume(mailboxes.proposer.clone()));
+        tokio::spawn(stop.run_until_cancelled_owned(reaper::resume(mailboxes.proposer.clone())));
         Ok(mailboxes)
     }
 
@@ -136,18 +145,32 @@ impl Mailboxes {
     }
 
     async fn view(&self, shard: GroupId) -> Result<ReadView, StoreError> {
-        self.proposer.cluster.read(shard).await.map_err(|error| match error {
+        self.view_within(shard, READ_PATIENCE).await
+    }
+
+    async fn view_within(&self, shard: GroupId, patience: Duration) -> Result<ReadView, StoreError> {
+        read_until(&self.proposer.cluster, shard, patience).await.map_err(|error| match error {
             cluster::ReadError::Broken(error) => broken(&error),
             _ => StoreError::Unavailable,
         })
     }
 
-    /// The rows and bodies of one folder, for rendering and searching.
-    async fn lookup(&self, owner: &Owner, folder: FolderId) -> Result<Lookup, StoreError> {
+    /// The rows and bodies of one folder, for rendering and searching what a session has selected. Without a quorum
+    /// they are shown as they are here (I10): a session's snapshot came from these rows, so they are never behind it.
+    /// `patience` is how long a leader is waited for.
+    async fn lookup(&self, owner: &Owner, folder: FolderId, patience: Duration) -> Result<Lookup, StoreError> {
         let cluster = &self.proposer.cluster;
         let state = cluster.store().state(owner.shard).map_err(|error| broken(&error))?;
-        let (view, bodies, fresh) = (self.view(owner.shard).await?, cluster.bodies(), RefCell::default());
-        Ok(Lookup { view, state, bodies, account: owner.account, folder, fresh })
+        let (view, stale) = match self.view_within(owner.shard, patience).await {
+            Ok(view) => (view, false),
+            Err(StoreError::Unavailable) => match cluster.read_stale(owner.shard) {
+                Ok(view) => (view, true),
+                Err(_) => return Err(StoreError::Unavailable),
+            },
+            Err(error) => return Err(error),
+        };
+        let (bodies, fresh) = (cluster.bodies(), RefCell::default());
+        Ok(Lookup { view, stale, state, bodies, account: owner.account, folder, fresh })
     }
 
     /// Hears of changes of a folder from now on.
@@ -172,15 +195,13 @@ impl Mailboxes {
     }
 }
 
-/// Tells the listeners of a shard's folders what changes in it, until the cluster shuts down.
+/// Tells the listeners of a shard's folders what changes in it, wherever in the cluster the change was made.
 async fn hear(cluster: Cluster, shard: GroupId, fanout: Fanout) {
-    let Some(mut changes) = cluster.watch(shard) else { return };
-    while let Some(notice) = changes.next().await {
-        match notice {
-            Notice::Changed(change) => fanout.tell(&change),
-            Notice::Lagged => fanout.tell_all(),
-        }
-    }
+    let hear = |notice| match notice {
+        Notice::Changed(change) => fanout.tell(&change),
+        Notice::Lagged => fanout.tell_all(),
+    };
+    match follow(&cluster, shard, hear).await {}
 }
 
 async fn on_blocking_thread<T: Send + 'static>(

@@ -1,8 +1,9 @@
 //! Takes away what deleted folders left, a bounded piece per log entry, behind the acknowledgement. Started after every
-//! DELETE and once when the node starts, so that a crash in between leaves nothing behind.
+//! DELETE and by every new leader, so that a crash in between leaves nothing behind.
 
 use super::proposals::Proposer;
 use crate::limits::REAP_RETRY_WAIT;
+use crate::services::leadership::Gains;
 use model::mailbox::MailboxCommand;
 use model::{AccountId, Command, GroupId, Read, ReadError, Reply, key};
 use std::collections::BTreeSet;
@@ -13,20 +14,26 @@ pub fn start(proposer: Proposer, shard: GroupId, account: AccountId) {
     tokio::spawn(async move { reap(&proposer, shard, account).await });
 }
 
-/// Reaps what earlier runs of this node did not finish. Reads every shard once.
+/// Reaps what earlier runs and earlier leaders did not finish, whenever this node begins to lead a shard. Never ends.
 pub async fn resume(proposer: Proposer) {
-    for shard in GroupId::shards() {
-        let Ok(view) = proposer.cluster.read(shard).await else { continue };
-        let waiting = tokio::task::spawn_blocking(move || accounts_waiting(&view)).await;
-        match waiting {
-            Ok(Ok(accounts)) => {
-                for account in accounts {
-                    reap(&proposer, shard, account).await;
-                }
-            }
-            Ok(Err(error)) => tracing::error!(%shard, %error, "what waits to be reaped cannot be read"),
-            Err(_) => return,
+    let mut gains = Gains::new(proposer.cluster.clone());
+    loop {
+        for shard in gains.next().await.into_iter().filter(|group| !group.is_directory()) {
+            resume_in(&proposer, shard).await;
         }
+    }
+}
+
+async fn resume_in(proposer: &Proposer, shard: GroupId) {
+    let Ok(view) = proposer.cluster.read(shard).await else { return };
+    match tokio::task::spawn_blocking(move || accounts_waiting(&view)).await {
+        Ok(Ok(accounts)) => {
+            for account in accounts {
+                reap(proposer, shard, account).await;
+            }
+        }
+        Ok(Err(error)) => tracing::error!(%shard, %error, "what waits to be reaped cannot be read"),
+        Err(error) => tracing::error!(%shard, %error, "what waits to be reaped was not read"),
     }
 }
 

@@ -9,12 +9,18 @@ use protocols::imap::search::{self, SearchNeeds, SearchPlan};
 use protocols::imap::store::{MessageState, StoreError};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The UIDs of the candidates that match, ascending. Candidates that are gone do not.
-pub async fn run(mailboxes: &Mailboxes, owner: &Owner, plan: Arc<SearchPlan>) -> Result<Vec<Uid>, StoreError> {
-    let lookup = mailboxes.lookup(owner, FolderId(plan.folder)).await?;
+/// The UIDs of the candidates that match, ascending, and whether the rows were stale. Candidates that are gone do not match.
+pub async fn run(
+    mailboxes: &Mailboxes,
+    owner: &Owner,
+    plan: Arc<SearchPlan>,
+    patience: Duration,
+) -> Result<(Vec<Uid>, bool), StoreError> {
+    let lookup = mailboxes.lookup(owner, FolderId(plan.folder), patience).await?;
     let now = i64::try_from(mailboxes.proposer.clock.now() / 1000).unwrap_or(i64::MAX);
-    on_blocking_thread(move || matching(&lookup, &plan, now)).await
+    on_blocking_thread(move || Ok((matching(&lookup, &plan, now)?, lookup.stale))).await
 }
 
 fn matching(lookup: &Lookup, plan: &SearchPlan, now: i64) -> Result<Vec<Uid>, StoreError> {

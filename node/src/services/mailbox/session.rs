@@ -3,7 +3,7 @@
 use super::append::Appends;
 use super::fetch::FetchRun;
 use super::{Listener, Mailboxes, Owner, convert, search, views};
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::limits::{MESSAGE_BYTES_MAX, STALE_READ_PATIENCE};
 use crate::services::passwords::{AuthError, Passwords};
 use model::mailbox::MailboxCommand;
 use model::mailbox::row;
@@ -12,6 +12,7 @@ use protocols::imap::fetch::FetchPlan;
 use protocols::imap::search::SearchPlan;
 use protocols::imap::store::{Copied, FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A session's store.
 pub struct MailboxSession {
@@ -20,6 +21,26 @@ pub struct MailboxSession {
     owner: Option<Arc<Owner>>,
     selected: Option<Selected>,
     appends: Option<Box<Appends>>,
+    behind: Behind,
+}
+
+/// Whether the client sees rows that may be behind what was acknowledged elsewhere, and knows it.
+#[derive(Default)]
+struct Behind {
+    is: bool,
+    told: bool,
+}
+
+impl Behind {
+    /// How long the next read waits for a leader: not at all when the last one waited in vain.
+    fn patience(&self) -> Duration {
+        if self.is { Duration::ZERO } else { STALE_READ_PATIENCE }
+    }
+
+    fn note(&mut self, stale: bool) {
+        self.is = stale;
+        self.told &= stale;
+    }
 }
 
 struct Selected {
@@ -34,7 +55,7 @@ type Answer = Result<Reply, StoreError>;
 impl MailboxSession {
     /// A session that has not logged in.
     pub fn new(mailboxes: Mailboxes, passwords: Passwords) -> Self {
-        MailboxSession { mailboxes, passwords, owner: None, selected: None, appends: None }
+        MailboxSession { mailboxes, passwords, owner: None, selected: None, appends: None, behind: Behind::default() }
     }
 
     /// Waits for news of the selected folder; for ever when none is selected. Cancel-safe.
@@ -48,6 +69,11 @@ impl MailboxSession {
     /// Whether there were news of the selected folder since this was last asked.
     pub fn take_news(&mut self) -> bool {
         self.selected.as_mut().is_some_and(|selected| selected.listener.take_news())
+    }
+
+    /// Whether the client is to be told now that what it sees may be out of date: once, until that is over.
+    pub fn take_staleness(&mut self) -> bool {
+        self.behind.is && !std::mem::replace(&mut self.behind.told, true)
     }
 
     /// Answers any request but [`Request::Fetch`], which is [`Self::fetch`]'s.
@@ -159,8 +185,9 @@ impl MailboxSession {
 
     async fn changes(&mut self, folder: FolderId, since: u64) -> Answer {
         let known = self.keywords_known(folder);
-        let changes = self.read(move |from, account| views::changes(from, account, folder, since, known)).await?;
-        let changes = changes.ok_or(StoreError::NonExistent)?;
+        let changes = self.read(move |from, account| views::changes(from, account, folder, since, known)).await;
+        self.behind.note(matches!(changes, Err(StoreError::Unavailable)));
+        let changes = changes?.ok_or(StoreError::NonExistent)?;
         self.note_keywords(folder, changes.keywords.as_deref());
         Ok(Reply::Changes(Box::new(changes)))
     }
@@ -229,18 +256,22 @@ impl MailboxSession {
         Ok(Reply::Stored(stored))
     }
 
-    async fn search(&self, plan: Arc<SearchPlan>) -> Answer {
+    async fn search(&mut self, plan: Arc<SearchPlan>) -> Answer {
         let owner = self.owner()?;
-        search::run(&self.mailboxes, &owner, plan).await.map(Reply::Matched)
+        let (matched, stale) = search::run(&self.mailboxes, &owner, plan, self.behind.patience()).await?;
+        self.behind.note(stale);
+        Ok(Reply::Matched(matched))
     }
 
     /// Renders messages; the slices go to the client in order, then [`FetchRun::answer`] has the answer.
     ///
     /// # Errors
     /// When nobody has logged in or the shard cannot be read.
-    pub async fn fetch(&self, plan: Arc<FetchPlan>) -> Result<FetchRun, StoreError> {
+    pub async fn fetch(&mut self, plan: Arc<FetchPlan>) -> Result<FetchRun, StoreError> {
         let owner = self.owner()?;
-        FetchRun::start(&self.mailboxes, &owner, plan).await
+        let run = FetchRun::start(&self.mailboxes, &owner, plan, self.behind.patience()).await?;
+        self.behind.note(run.is_stale());
+        Ok(run)
     }
 
     async fn append_start(
