@@ -173,7 +173,7 @@ mod tests {
         let command = DirectoryCommand::SetSetting { name: format!("n{number}"), value: Some("yes".into()) };
         let operation = OperationId::new(1, [number; 10]);
         let proposal = Proposal::new(Entry { operation, proposed_at: 1, command: Command::Directory(command) });
-        group.proposer()?.propose(proposal, Instant::now() + Duration::from_secs(60)).await
+        group.proposer()?.propose(proposal, Instant::now() + Duration::from_secs(60)).await.map(|(reply, _)| reply)
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The cluster as the rest of the node sees it: propose, read, watch, status. Cheap to clone.
 
 use crate::authority::Authority;
+use crate::calls::{Calls, ReadView};
 use crate::clock::Clock;
 use crate::error::{ProposeError, ReadError};
 use crate::group::Group;
@@ -15,7 +16,7 @@ use model::{AccountId, Command, Entry, GroupId, NodeId, OperationId, Reply};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use storage::{Bodies, ReadView, Store};
+use storage::{Bodies, Store};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub holdings: Arc<Holdings>,
+    pub calls: Arc<Calls>,
     pub counters: Arc<Counters>,
     pub placements: Placements,
     /// One permit for each byte of a proposal on its way.
@@ -84,7 +86,6 @@ impl Cluster {
     }
 
     async fn propose_entry(&self, group: GroupId, entry: Entry, deadline: Instant) -> Result<Reply, ProposeError> {
-        let group = self.group(group).ok_or(ProposeError::NotLeader { hint: None })?;
         let proposal = Proposal::new(entry);
         let bytes = proposal.encoded().len();
         let permits = u32::try_from(bytes).ok().filter(|_| bytes <= ENTRY_BYTES_MAX);
@@ -95,7 +96,7 @@ impl Cluster {
             Err(_) => return Err(ProposeError::Unavailable),
         };
         self.inner.counters.proposed_bytes.fetch_add(u64::from(permits), Relaxed);
-        let reply = group.proposer()?.propose(proposal, deadline).await;
+        let reply = self.inner.calls.propose(group, proposal, deadline).await;
         drop(permit);
         reply
     }
@@ -103,21 +104,20 @@ impl Cluster {
     /// The rows of a group with everything in them that was acknowledged before the call. Reading rows may block on the
     /// disk: iterate on a blocking thread.
     pub async fn read(&self, group: GroupId) -> Result<ReadView, ReadError> {
-        let group = self.group(group).ok_or(ReadError::NotLeader { hint: None })?;
-        let asked = group.reader()?.barrier().await?;
+        let (rows, asked) = self.inner.calls.read(group).await?;
         self.inner.counters.reads.fetch_add(1, Relaxed);
         self.inner.counters.reads_by_message.fetch_add(u64::from(asked), Relaxed);
-        open_view(&group)
+        Ok(rows)
     }
 
     /// The rows of a group as they are here, which may be behind what was acknowledged elsewhere (I10).
     pub fn read_stale(&self, group: GroupId) -> Result<ReadView, ReadError> {
-        open_view(&*self.group(group).ok_or(ReadError::NotLeader { hint: None })?)
+        open_view(&*self.group(group).ok_or(ReadError::NotLeader { hint: None })?).map(ReadView::from)
     }
 
-    /// Hears of changes in a group from now on. `None` when this node holds no replica of it.
+    /// Hears of changes in a group from now on, whether or not this node holds a replica of it.
     pub fn watch(&self, group: GroupId) -> Option<Subscription> {
-        self.group(group).map(|group| group.parts().changes.subscribe())
+        Some(self.inner.calls.watch(group))
     }
 
     /// The shard an account lives in, as the directory says here; `None` for an unknown account.
@@ -212,6 +212,6 @@ impl Cluster {
     }
 }
 
-fn open_view(group: &Group) -> Result<ReadView, ReadError> {
+fn open_view(group: &Group) -> Result<storage::ReadView, ReadError> {
     group.parts().state.read().map_err(|error| ReadError::Broken(error.to_string()))
 }

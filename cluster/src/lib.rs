@@ -4,11 +4,13 @@
 //! This crate knows consensus and storage; it does not know mail protocols, Maildir paths or actors.
 //!
 //! ```text
-//! handle (propose, read, watch, status)  →  group (supervised)  →  raft/replica (openraft)  →  storage
+//! handle (propose, read, watch, status)  →  calls  →  group (supervised)  →  raft/replica (openraft)  →  storage
+//!                                           calls  →  transport (QUIC)  →  calls on another node
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod authority;
+mod calls;
 pub mod clock;
 mod compaction;
 pub mod error;
@@ -29,6 +31,7 @@ mod testing;
 pub mod transport;
 pub mod watch;
 
+pub use calls::ReadView;
 pub use clock::{Clock, SystemClock};
 pub use error::{ProposeError, ReadError, StartError};
 pub use handle::Cluster;
@@ -36,5 +39,5 @@ pub use metrics::ClusterMetrics;
 pub use raft::codec::decode_record;
 pub use start::{Progress, StartOptions};
 pub use status::{ClusterStatus, GroupStatus, ReplicaStatus, Role};
-pub use storage::{Bodies, BodyReader, ReadView, StagedBody};
+pub use storage::{Bodies, BodyReader, StagedBody};
 pub use watch::{Notice, Subscription};

@@ -144,3 +144,26 @@ pub const BODY_FRAME_BYTES: usize = 512 * 1024;
 pub const BODY_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams of bodies a node serves at a time.
 pub const BODY_STREAMS_MAX: usize = 16;
+
+// Calls about groups.
+
+/// The first wait before a proposal or a read is tried again.
+pub const CALL_RETRY_WAIT_MIN: Duration = Duration::from_millis(10);
+/// The longest such wait: an election takes several of them.
+pub const CALL_RETRY_WAIT_MAX: Duration = Duration::from_millis(100);
+/// How long one try to propose on another node may take before its leader is looked for again. A proposer without a
+/// replica does not see its leader die.
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a leader elsewhere may take to say how far to read.
+pub const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a proposal that is done elsewhere waits for the replica here to show it. Reads wait for what they need
+/// anyway, so a replica that is catching up does not hold proposals up for longer.
+pub const APPLIED_WAIT: Duration = Duration::from_secs(1);
+/// Views of rows that nodes without a replica keep open here at a time: each pins what it shows.
+pub const VIEWS_SERVED_MAX: usize = 256;
+/// Bytes of rows in one answer to a scan from another node.
+pub const VIEW_CHUNK_BYTES: usize = 64 * 1024;
+/// A view that is not looked at for this long is closed.
+pub const VIEW_IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long one look at rows on another node may take.
+pub const VIEW_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,6 +1,7 @@
 //! Starting a node: identity, authority, then every group, a few at a time, with progress.
 
 use crate::authority::Authority;
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::compaction;
 use crate::error::StartError;
@@ -49,6 +50,8 @@ impl Cluster {
         start_groups(&options, &holdings, &shared).await?;
         tasks.spawn(compaction::run(holdings.clone(), shared.bell, stopping.clone()));
         tasks.close();
+        let bodies = options.store.bodies();
+        let calls = Calls::new(node, holdings.clone(), shared.wire, bodies, stopping.clone());
         Ok(Cluster::new(Inner {
             node,
             node_name: options.node_name,
@@ -56,6 +59,7 @@ impl Cluster {
             store: options.store,
             clock: options.clock,
             holdings,
+            calls,
             counters: shared.counters,
             placements: Placements::default(),
             in_flight: Semaphore::new(PROPOSED_BYTES_MAX),

@@ -5,8 +5,8 @@ use model::Change;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 
 /// The sending side of one group. Clones share it.
 #[derive(Clone)]
@@ -30,7 +30,20 @@ pub enum Notice {
 
 /// The receiving side.
 pub struct Subscription {
-    receiver: broadcast::Receiver<Notice>,
+    source: Source,
+    elsewhere: Option<Box<dyn Elsewhere>>,
+}
+
+enum Source {
+    Here(broadcast::Receiver<Notice>),
+    There(mpsc::Receiver<Notice>),
+    Nowhere,
+}
+
+/// Where changes are heard when no replica of the group is here, or no more.
+pub trait Elsewhere: Send + Sync {
+    /// Starts to hear them; the first notice is [`Notice::Lagged`]. `None` when the node is shutting down.
+    fn follow(&self) -> Option<mpsc::Receiver<Notice>>;
 }
 
 impl Changes {
@@ -46,7 +59,7 @@ impl Changes {
             Some(sender) => sender.subscribe(),
             None => broadcast::Sender::new(1).subscribe(),
         };
-        Subscription { receiver }
+        Subscription { source: Source::Here(receiver), elsewhere: None }
     }
 
     /// Tells every watcher. The rows must show it already.
@@ -91,12 +104,35 @@ impl Default for Changes {
 }
 
 impl Subscription {
+    /// Hears what is heard elsewhere.
+    pub fn elsewhere(elsewhere: Box<dyn Elsewhere>) -> Self {
+        let source = elsewhere.follow().map_or(Source::Nowhere, Source::There);
+        Subscription { source, elsewhere: Some(elsewhere) }
+    }
+
+    /// Goes on elsewhere when the group is closed here.
+    pub fn or_elsewhere(self, elsewhere: Box<dyn Elsewhere>) -> Self {
+        Subscription { elsewhere: Some(elsewhere), ..self }
+    }
+
     /// The next notice; `None` once the cluster is shut down. Cancel-safe.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self.receiver.recv().await {
-            Ok(notice) => Some(notice),
-            Err(RecvError::Lagged(_)) => Some(Notice::Lagged),
-            Err(RecvError::Closed) => None,
+        loop {
+            match &mut self.source {
+                Source::Here(receiver) => match receiver.recv().await {
+                    Ok(notice) => return Some(notice),
+                    Err(RecvError::Lagged(_)) => return Some(Notice::Lagged),
+                    Err(RecvError::Closed) => {}
+                },
+                Source::There(receiver) => {
+                    if let Some(notice) = receiver.recv().await {
+                        return Some(notice);
+                    }
+                }
+                Source::Nowhere => return None,
+            }
+            let followed = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.follow());
+            self.source = followed.map_or(Source::Nowhere, Source::There);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::ids::{AccountId, FolderId, GroupId, MessageId, ModSeq, Uid};
 use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
 use crate::{dedupe, directory, mailbox, queue};
+use serde::{Deserialize, Serialize};
 
 /// What one entry did.
 #[derive(Debug, Default, PartialEq)]
@@ -33,7 +34,7 @@ pub enum Touch {
 }
 
 /// A change that watchers want to hear of. Carries no content: they read the rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Messages of a folder came, went or changed flags.
     Folder {

@@ -1,6 +1,7 @@
 //! The replicas this node holds. They come when a leader speaks to one that is not here yet and go when they are erased;
 //! the identity record is written before either, so that a crash leaves nothing half known.
 
+use crate::calls::Groups;
 use crate::error::StartError;
 use crate::group::Group;
 use crate::identity::{Held, Identity, Stage};
@@ -196,6 +197,12 @@ impl Holdings {
     /// Ends every subscription; the replicas have stopped.
     pub fn close(&self) {
         self.groups().iter().for_each(|group| group.parts().changes.close());
+    }
+}
+
+impl Groups for Holdings {
+    fn group(&self, group: GroupId) -> Option<Arc<Group>> {
+        Holdings::group(self, group)
     }
 }
 

@@ -16,7 +16,7 @@ async fn propose(replica: &Replica, number: u8, patience: Duration) -> Result<Re
     let command = DirectoryCommand::SetSetting { name: "n".into(), value: Some(number.to_string()) };
     let operation = OperationId::new(1, [number; 10]);
     let proposal = Proposal::new(Entry { operation, proposed_at: 1, command: Command::Directory(command) });
-    replica.propose(proposal, Instant::now() + patience).await
+    replica.propose(proposal, Instant::now() + patience).await.map(|(reply, _)| reply)
 }
 
 #[tokio::test(flavor = "multi_thread")]

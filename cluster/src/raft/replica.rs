@@ -77,13 +77,13 @@ impl Replica {
         Ok(())
     }
 
-    /// Proposes an entry and waits until it is applied here.
-    pub async fn propose(&self, proposal: Proposal, deadline: Instant) -> Result<Reply, ProposeError> {
+    /// Proposes an entry and waits until it is applied here; also tells its index.
+    pub async fn propose(&self, proposal: Proposal, deadline: Instant) -> Result<(Reply, u64), ProposeError> {
         let written = timeout_at(deadline, self.raft().client_write(proposal)).await;
         match written.map_err(|_| ProposeError::Unknown)? {
             Ok(response) => {
-                let Answer(reply) = response.data;
-                reply.ok_or(ProposeError::Unknown)
+                let (index, Answer(reply)) = (response.log_id.index, response.data);
+                reply.map(|reply| (reply, index)).ok_or(ProposeError::Unknown)
             }
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => Err(match leader_of(&forward) {
                 Some(hint) => ProposeError::NotLeader { hint },

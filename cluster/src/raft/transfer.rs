@@ -26,7 +26,7 @@ async fn propose(replica: &Replica, number: u8, command: MailboxCommand) -> Repl
         command: Command::Mailbox(command),
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    replica.propose(Proposal::new(entry), deadline).await.unwrap()
+    replica.propose(Proposal::new(entry), deadline).await.unwrap().0
 }
 
 fn append(bodies: &Arc<Bodies>, folder: FolderId, bytes: &[u8]) -> MailboxCommand {

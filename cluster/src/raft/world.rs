@@ -244,7 +244,7 @@ impl World {
         loop {
             let leader = self.replica(self.leader().await);
             match leader.propose(proposal.clone(), Instant::now() + Duration::from_secs(5)).await {
-                Ok(reply) => return reply,
+                Ok((reply, _)) => return reply,
                 Err(_) => tokio::task::yield_now().await,
             }
         }

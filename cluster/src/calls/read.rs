@@ -1,0 +1,72 @@
+//! Read barriers from any node that holds a replica: the leader tells how far the replica here must have applied.
+//!
+//! Reads that come while a question is on its way share the next one: many sessions of a follower cost its leader one
+//! question at a time.
+
+use crate::calls::Calls;
+use crate::calls::message::{Indexed, ReadIndex, decode, encode};
+use crate::calls::place::{Target, Tries};
+use crate::error::ReadError;
+use crate::limits::{READ_INDEX_TIMEOUT, READ_TIMEOUT};
+use crate::raft::Replica;
+use crate::transport::Service;
+use model::{GroupId, NodeId};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+impl Calls {
+    /// Passes when the replica here shows everything that was acknowledged before. Says whether somebody was asked.
+    pub async fn barrier(self: &Arc<Self>, group: GroupId) -> Result<bool, ReadError> {
+        let deadline = Instant::now() + READ_TIMEOUT;
+        let mut tries = Tries::new(deadline);
+        loop {
+            let held = self.groups.group(group).ok_or(ReadError::NotLeader { hint: None })?;
+            let replica = held.reader()?;
+            let passed = match self.target(group, &mut tries).await {
+                Target::Here(leader) => leader.barrier().await,
+                Target::There(node) => self.catch_up(node, group, &replica, deadline).await,
+                Target::Nobody => Err(ReadError::Unavailable),
+            };
+            match passed {
+                Ok(asked) => return Ok(asked),
+                Err(ReadError::NotLeader { hint }) => tries.learn(hint),
+                Err(ReadError::Unavailable) => {}
+                Err(error) => return Err(error),
+            }
+            if !self.pause(group, &mut tries).await {
+                return Err(ReadError::Unavailable);
+            }
+        }
+    }
+
+    async fn catch_up(
+        self: &Arc<Self>,
+        node: NodeId,
+        group: GroupId,
+        replica: &Replica,
+        deadline: Instant,
+    ) -> Result<bool, ReadError> {
+        let calls = self.clone();
+        let index = self.questions.ask(group, move || async move { calls.read_index_at(node, group).await }).await?;
+        replica.wait_applied(index, deadline).await?;
+        Ok(true)
+    }
+
+    async fn read_index_at(&self, node: NodeId, group: GroupId) -> Result<u64, ReadError> {
+        let transport = self.wire.transport().map_err(|_| ReadError::Unavailable)?;
+        let deadline = Instant::now() + READ_INDEX_TIMEOUT;
+        let asked = transport.call(node, Service::ReadIndex, encode(&ReadIndex { group }), deadline);
+        let answer = asked.await.map_err(|_| ReadError::Unavailable)?;
+        decode::<Indexed>(&answer).map_err(|_| ReadError::Unavailable)?.into()
+    }
+
+    /// Answers how far a replica elsewhere must have applied.
+    pub(super) async fn read_index_for(&self, request: ReadIndex) -> Result<u64, ReadError> {
+        let Some(replica) = self.replica(request.group) else { return Err(ReadError::NotLeader { hint: None }) };
+        let leadership = replica.leadership();
+        if !leadership.here {
+            return Err(ReadError::NotLeader { hint: leadership.leader.map(|(_, node)| node) });
+        }
+        replica.read_index().await
+    }
+}

@@ -1,0 +1,115 @@
+//! Rows of a group at one moment, here or pinned on another node, behind the same face.
+
+use crate::calls::message::{ViewAnswer, ViewAsk, decode, encode};
+use crate::limits::VIEW_ANSWER_TIMEOUT;
+use crate::transport::Duplex;
+use bytes::Bytes;
+use model::txn::Visit;
+use model::{Read, ReadError};
+use parking_lot::Mutex;
+use std::ops::{ControlFlow, Range};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{Instant, timeout_at};
+
+/// A group's rows at one moment. Reads block on the disk at worst, or on another node: do more than a look or two on a
+/// blocking thread. Needs a runtime of several threads when the rows are elsewhere.
+pub struct ReadView(Rows);
+
+enum Rows {
+    Here(storage::ReadView),
+    There(Pinned),
+}
+
+impl From<storage::ReadView> for ReadView {
+    fn from(rows: storage::ReadView) -> Self {
+        ReadView(Rows::Here(rows))
+    }
+}
+
+impl ReadView {
+    /// Rows that the other end of `duplex` has pinned for as long as the stream is open.
+    pub(super) fn pinned(duplex: Duplex) -> Self {
+        ReadView(Rows::There(Pinned { stream: Mutex::new(duplex), runtime: Handle::current() }))
+    }
+}
+
+impl Read for ReadView {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        match &self.0 {
+            Rows::Here(rows) => rows.get(key),
+            Rows::There(rows) => rows.get(key),
+        }
+    }
+
+    fn scan(&self, range: Range<&[u8]>, visit: &mut Visit<'_>) -> Result<(), ReadError> {
+        match &self.0 {
+            Rows::Here(rows) => rows.scan(range, visit),
+            Rows::There(rows) => rows.scan(range, visit),
+        }
+    }
+}
+
+struct Pinned {
+    /// Held over a question and its answer: they take turns on the stream.
+    stream: Mutex<Duplex>,
+    runtime: Handle,
+}
+
+impl Read for Pinned {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.ask(&ViewAsk::Get(Bytes::copy_from_slice(key)))? {
+            ViewAnswer::Row(row) => Ok(row.map(Vec::from)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn scan(&self, range: Range<&[u8]>, visit: &mut Visit<'_>) -> Result<(), ReadError> {
+        let (mut start, end) = (Bytes::copy_from_slice(range.start), Bytes::copy_from_slice(range.end));
+        loop {
+            let (rows, more) = match self.ask(&ViewAsk::Scan { start, end: end.clone() })? {
+                ViewAnswer::Rows { rows, more } => (rows, more),
+                other => return Err(unexpected(&other)),
+            };
+            for (key, value) in &rows {
+                if let ControlFlow::Break(()) = visit(key, value) {
+                    return Ok(());
+                }
+            }
+            match rows.last() {
+                // The smallest key above the last one.
+                Some((last, _)) if more => start = [last, &[0][..]].concat().into(),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Pinned {
+    fn ask(&self, ask: &ViewAsk) -> Result<ViewAnswer, ReadError> {
+        let mut stream = self.stream.lock();
+        let asked = async {
+            stream.sender.send(encode(ask)).await.map_err(|error| error.to_string())?;
+            let deadline = Instant::now() + VIEW_ANSWER_TIMEOUT;
+            let answer = timeout_at(deadline, stream.receiver.next()).await.map_err(|_| "it took too long")?;
+            let answer = answer.map_err(|error| error.to_string())?.ok_or("the other node let go of the rows")?;
+            decode(&answer)
+        };
+        self.wait(asked).map_err(|error: String| ReadError(format!("rows on another node: {error}")))
+    }
+
+    fn wait<T>(&self, asked: impl Future<Output = T>) -> T {
+        match Handle::try_current() {
+            Ok(current) if current.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(|| self.runtime.block_on(asked))
+            }
+            _ => self.runtime.block_on(asked),
+        }
+    }
+}
+
+fn unexpected(answer: &ViewAnswer) -> ReadError {
+    ReadError(match answer {
+        ViewAnswer::Failed(error) => format!("rows on another node: {error}"),
+        _ => "rows on another node: the answer is to another question".into(),
+    })
+}
