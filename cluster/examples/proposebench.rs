@@ -4,7 +4,7 @@
 //! `cargo run --release -p cluster --example proposebench -- [messages] [proposers] [body bytes] [data directory]`
 
 use bytes::Bytes;
-use cluster::{Cluster, StartOptions, SystemClock};
+use cluster::{Cluster, StartOptions};
 use model::mailbox::{LocalRecipient, MailboxCommand};
 use model::{AccountId, BodyHash, BodyRef, Command, GroupId, OperationId};
 use std::path::PathBuf;
@@ -27,9 +27,8 @@ async fn main() {
         progress: Box::new(|_, _| ()),
     })
     .unwrap();
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(|_, _| ()));
     let started = Instant::now();
-    let node = Cluster::start(StartOptions { store, node_name: "bench".into(), clock, progress }).await.unwrap();
+    let node = Cluster::start(StartOptions::alone(store, "bench")).await.unwrap();
     println!("started in {:?}", started.elapsed());
     for account in 1..=ACCOUNTS {
         let address = format!("user{account}@example.org");

@@ -1,5 +1,6 @@
 //! What can go wrong, in words that say what a caller may do next.
 
+use crate::transport::TransportError;
 use model::{GroupId, NodeId};
 use std::io;
 
@@ -93,6 +94,12 @@ pub enum StartError {
     /// The work was cut short: the process is ending.
     #[error("interrupted: {0}")]
     Interrupted(String),
+    /// The cluster does not take this node, or cannot be reached.
+    #[error("cannot join: {0}")]
+    Join(String),
+    /// The cluster port cannot be opened.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// A key or certificate could not be made.
     #[error("cluster certificate: {0}")]
     Certificate(String),

@@ -5,14 +5,18 @@ use crate::calls::{Calls, ReadView};
 use crate::clock::Clock;
 use crate::error::{ProposeError, ReadError};
 use crate::group::Group;
+use crate::hex;
 use crate::limits::{DRAIN_TIMEOUT, ENTRY_BYTES_MAX, PROPOSE_TIMEOUT, PROPOSED_BYTES_MAX};
-use crate::members::Holdings;
+use crate::members::{Directory, Holdings};
 use crate::metrics::{ClusterMetrics, Counters};
 use crate::placement::Placements;
-use crate::raft::Proposal;
+use crate::raft::{Proposal, Wire};
 use crate::status::ClusterStatus;
+use crate::transport::{PeerStatus, Transport};
 use crate::watch::Subscription;
+use model::directory::row::NodeFacts;
 use model::{AccountId, Command, Entry, GroupId, NodeId, OperationId, Reply};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -30,12 +34,17 @@ pub struct Cluster {
 
 pub(crate) struct Inner {
     pub node: NodeId,
-    pub node_name: String,
-    pub authority: Authority,
+    /// What this node says of itself in the directory.
+    pub facts: NodeFacts,
+    pub authority: Arc<Authority>,
+    pub transport: Transport,
+    /// The same way, as the replicas hold it.
+    pub wire: Arc<Wire>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub holdings: Arc<Holdings>,
     pub calls: Arc<Calls>,
+    pub directory: Directory,
     pub counters: Arc<Counters>,
     pub placements: Placements,
     /// One permit for each byte of a proposal on its way.
@@ -46,7 +55,26 @@ pub(crate) struct Inner {
 
 impl Cluster {
     pub(crate) fn new(inner: Inner) -> Self {
-        Cluster { inner: Arc::new(inner) }
+        Self::from_inner(Arc::new(inner))
+    }
+
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Cluster { inner }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Runs a task until it ends or the node stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stopping = self.inner.stopping.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 
     /// Proposes a command and waits until it is durable on a majority (I1) and applied here, at most
@@ -85,7 +113,12 @@ impl Cluster {
         result
     }
 
-    async fn propose_entry(&self, group: GroupId, entry: Entry, deadline: Instant) -> Result<Reply, ProposeError> {
+    pub(crate) async fn propose_entry(
+        &self,
+        group: GroupId,
+        entry: Entry,
+        deadline: Instant,
+    ) -> Result<Reply, ProposeError> {
         let proposal = Proposal::new(entry);
         let bytes = proposal.encoded().len();
         let permits = u32::try_from(bytes).ok().filter(|_| bytes <= ENTRY_BYTES_MAX);
@@ -155,6 +188,16 @@ impl Cluster {
         self.inner.node
     }
 
+    /// Where this node's cluster port is.
+    pub fn cluster_address(&self) -> SocketAddr {
+        self.inner.transport.local_address()
+    }
+
+    /// How the connections to the other nodes stand.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.inner.transport.peers()
+    }
+
     /// Every group this node holds a replica of, the directory first.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
         self.inner.holdings.groups().into_iter().map(|group| group.parts().group)
@@ -169,8 +212,8 @@ impl Cluster {
     pub fn status(&self) -> ClusterStatus {
         ClusterStatus {
             node: self.inner.node,
-            node_name: self.inner.node_name.clone(),
-            ca_fingerprint: self.inner.authority.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+            node_name: self.inner.facts.name.clone(),
+            ca_fingerprint: hex::encode(&self.inner.authority.fingerprint()),
             groups: self.inner.holdings.groups().iter().map(|group| group.status()).collect(),
         }
     }
@@ -186,7 +229,7 @@ impl Cluster {
     }
 
     /// The keys and certificates of this node for traffic between nodes.
-    pub fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> &Arc<Authority> {
         &self.inner.authority
     }
 
@@ -204,6 +247,8 @@ impl Cluster {
         self.inner.stopping.cancel();
         self.inner.holdings.settle().await;
         self.inner.tasks.wait().await;
+        self.inner.transport.shutdown().await;
+        self.inner.wire.disconnect();
         self.inner.holdings.close();
     }
 

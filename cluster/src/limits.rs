@@ -39,6 +39,44 @@ pub const REBUILD_WAIT_MIN: Duration = Duration::from_millis(250);
 pub const REBUILD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a group is given to elect itself and apply what was committed when it starts alone.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a blank node asks to be admitted: a start of the other node, or an election there, fits.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The wait before it asks again.
+pub const JOIN_RETRY_WAIT: Duration = Duration::from_millis(500);
+/// How often a node that waits for its first copy of the directory looks whether it has come.
+pub const DIRECTORY_WAIT: Duration = Duration::from_millis(50);
+/// How long a node waits for another to say how it stands.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a node looks whom to talk to, when the directory does not change.
+pub const STEWARD_INTERVAL: Duration = Duration::from_millis(500);
+/// The first wait before a node that could not announce itself tries again; doubled each time.
+pub const ANNOUNCE_WAIT_MIN: Duration = Duration::from_millis(250);
+/// The longest such wait.
+pub const ANNOUNCE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How often a node asks whether a replica it should not hold may go.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a leader takes the next step of a change of its group.
+pub const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a node looks for groups to change, when the directory does not change: leaders come and go.
+pub const RECONCILE_INTERVAL_IDLE: Duration = Duration::from_secs(2);
+/// Groups whose change a node drives at a time, so that copying to newcomers leaves room for mail.
+pub const RECONCILED_AT_A_TIME: usize = 4;
+/// How long one step of a change may take before it is looked at again.
+pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Entries a replica may lack and count as caught up: what is proposed in a moment under load.
+pub const CATCH_UP_LAG_MAX: u64 = 200;
+/// How often the leader of the directory plans while groups are changing.
+pub const DIRECT_INTERVAL: Duration = Duration::from_millis(250);
+/// How often it plans otherwise.
+pub const DIRECT_INTERVAL_IDLE: Duration = Duration::from_secs(5);
+/// Groups that change their nodes at a time.
+pub const PLACED_AT_A_TIME: usize = 8;
+/// How often leaders look whether another should lead.
+pub const BALANCE_INTERVAL: Duration = Duration::from_millis(500);
+/// Leaderships a node hands over at a time: each costs its group a moment.
+pub const TRANSFERS_PER_ROUND: usize = 2;
+/// How long the same nodes must have answered before leaders spread over them: a restart must not move all of them twice.
+pub const BALANCE_SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// How long shutdown waits for proposals on their way before it stops the groups.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

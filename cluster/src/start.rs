@@ -1,21 +1,28 @@
-//! Starting a node: identity, authority, then every group, a few at a time, with progress.
+//! Starting a node: identity and authority (its own, or of the cluster it joins), the cluster port, then every group, a
+//! few at a time, with progress.
 
 use crate::authority::Authority;
 use crate::calls::Calls;
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::compaction;
 use crate::error::StartError;
 use crate::files::Files;
 use crate::handle::{Cluster, Inner};
 use crate::identity::Identity;
-use crate::limits::PROPOSED_BYTES_MAX;
-use crate::members::Holdings;
+use crate::limits::{DIRECTORY_WAIT, PROPOSED_BYTES_MAX, RECOVERY_TIMEOUT};
+use crate::members::{self, Directory, FORMAT, Front, Holdings, Join, form, load_peers};
 use crate::placement::Placements;
 use crate::raft::{Replay, Shared};
+use crate::transport::{Peer, Transport, TransportError, TransportOptions};
+use model::directory::row::NodeFacts;
+use model::{GroupId, NodeId};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::Store;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,44 +36,144 @@ pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 pub struct StartOptions {
     /// The open data directory.
     pub store: Store,
-    /// This node's name, for status.
+    /// This node's name; no two nodes of a cluster have the same.
     pub node_name: String,
+    /// The name it says in SMTP and IMAP greetings.
+    pub hostname: String,
+    /// Its release.
+    pub release: String,
+    /// The address of the cluster port (UDP); with port 0 the kernel chooses one.
+    pub bind: SocketAddr,
+    /// `host:port` under which the others reach the cluster port; else `bind`, or the host name when that is no address
+    /// of its own.
+    pub advertise: Option<String>,
+    /// Whom to join when the data directory is blank; without it, it becomes a cluster of one.
+    pub join: Option<Join>,
     /// Stamps proposals.
     pub clock: Arc<dyn Clock>,
     /// Hears how far the replay of the logs is; not called when there is nothing to replay.
     pub progress: Progress,
 }
 
+impl StartOptions {
+    /// A node that is its own cluster, reached by nobody else than this machine.
+    pub fn alone(store: Store, node_name: &str) -> Self {
+        StartOptions {
+            store,
+            node_name: node_name.into(),
+            hostname: node_name.into(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: None,
+            join: None,
+            clock: Arc::new(SystemClock),
+            progress: Arc::new(|_, _| ()),
+        }
+    }
+
+    /// What this node says of itself when its cluster port is at `bind`; without its key, which it may not have yet.
+    fn facts(&self, bind: SocketAddr) -> NodeFacts {
+        let own =
+            || if bind.ip().is_unspecified() { format!("{}:{}", self.hostname, bind.port()) } else { bind.to_string() };
+        NodeFacts {
+            name: self.node_name.clone(),
+            hostname: self.hostname.clone(),
+            version: self.release.clone(),
+            address: self.advertise.clone().unwrap_or_else(own),
+            key: [0; 32],
+            format: FORMAT,
+        }
+    }
+}
+
 impl Cluster {
-    /// Starts this node. In a new data directory it makes a cluster of one: the directory group and every shard.
-    /// In an old one it recovers every group. Ready when each group that it makes up alone leads and has applied what
-    /// was committed.
+    /// Starts this node. A new data directory becomes a cluster of one, with the directory group and every shard, or
+    /// with [`StartOptions::join`] a node of another cluster. In an old one every group is recovered.
+    ///
+    /// Ready when each group that this node makes up alone leads and has applied what was committed, and when it knows
+    /// the directory; of a cluster of many that may be behind.
     pub async fn start(options: StartOptions) -> Result<Cluster, StartError> {
-        let (identity, authority) = blocking(&options.store, introduce).await?;
-        let (node, shared) = (identity.node, Shared::default());
+        let bind = fix_port(options.bind)?;
+        let facts = options.facts(bind);
+        let (identity, authority) = introduce(&options, &facts).await?;
+        let (node, authority, shared) = (identity.node, Arc::new(authority), Shared::default());
+        let facts = NodeFacts { key: authority.node_key_hash(), ..facts };
+        let peers = blocking(&options.store, |store| load_peers(&Files::open(store.disk())?)).await?;
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let store = options.store.clone();
-        let holdings = Holdings::new(store, identity, shared.clone(), stopping.clone(), tasks.clone());
-        start_groups(&options, &holdings, &shared).await?;
-        tasks.spawn(compaction::run(holdings.clone(), shared.bell, stopping.clone()));
-        tasks.close();
-        let bodies = options.store.bodies();
-        let calls = Calls::new(node, holdings.clone(), shared.wire, bodies, stopping.clone());
-        Ok(Cluster::new(Inner {
+        let holdings = Holdings::new(store.clone(), identity, shared.clone(), stopping.clone(), tasks.clone());
+        let calls = Calls::new(node, holdings.clone(), shared.wire.clone(), store.bodies(), stopping.clone());
+        let front = Front::new(holdings.clone(), calls.clone(), shared.wire.clone(), store.bodies());
+        let handler = front.clone();
+        let transport = Transport::bind(TransportOptions { bind, authority: authority.clone(), node, handler }).await?;
+        transport.set_peers(peers.clone());
+        shared.wire.connect(transport.clone());
+        let cluster = Cluster::new(Inner {
             node,
-            node_name: options.node_name,
+            facts,
             authority,
-            store: options.store,
-            clock: options.clock,
+            transport,
+            wire: shared.wire.clone(),
+            store,
+            clock: options.clock.clone(),
+            directory: Directory::new(holdings.clone()),
             holdings,
             calls,
-            counters: shared.counters,
+            counters: shared.counters.clone(),
             placements: Placements::default(),
             in_flight: Semaphore::new(PROPOSED_BYTES_MAX),
             stopping,
             tasks,
-        }))
+        });
+        front.open(&cluster);
+        match cluster.begin(&options.progress, &shared, peers).await {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                cluster.shutdown().await;
+                Err(error)
+            }
+        }
     }
+
+    async fn begin(
+        &self,
+        progress: &Progress,
+        shared: &Shared,
+        peers: BTreeMap<NodeId, Peer>,
+    ) -> Result<(), StartError> {
+        let inner = self.inner();
+        start_groups(progress, &inner.holdings, shared).await?;
+        inner.tasks.spawn(compaction::run(inner.holdings.clone(), shared.bell.clone(), inner.stopping.clone()));
+        form(self).await?;
+        members::start(self, peers);
+        inner.tasks.close();
+        self.know_the_directory().await
+    }
+
+    /// A node that has just joined waits until it was given the directory: nothing can be answered without it.
+    async fn know_the_directory(&self) -> Result<(), StartError> {
+        let mut watch = self.inner().directory.watch();
+        let known = async {
+            let mut told = false;
+            while self.inner().directory.rows().await.is_none_or(|rows| !rows.nodes.contains_key(&self.node())) {
+                if !told {
+                    tracing::info!("waiting for the directory from the other nodes");
+                    told = true;
+                }
+                watch.changed(DIRECTORY_WAIT).await;
+            }
+        };
+        timeout(RECOVERY_TIMEOUT, known).await.map_err(|_| StartError::Slow { group: GroupId::DIRECTORY })
+    }
+}
+
+/// With port 0 a port that is free now: the node has to say where it is before it can listen there.
+fn fix_port(bind: SocketAddr) -> Result<SocketAddr, StartError> {
+    if bind.port() != 0 {
+        return Ok(bind);
+    }
+    let probed = UdpSocket::bind(bind).and_then(|socket| socket.local_addr());
+    probed.map_err(|error| TransportError::Bind { address: bind, error }.into())
 }
 
 /// Runs what blocks on the disk where it may.
@@ -80,25 +187,35 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Who this node is; decided and written down when it is new.
-fn introduce(store: &Store) -> Result<(Identity, Authority), StartError> {
-    let files = Files::open(store.disk())?;
-    let identity = match Identity::load(store)? {
-        Some(identity) => identity,
-        None => {
-            let identity = Identity::first();
-            identity.save(store)?;
-            identity
-        }
-    };
-    let authority = Authority::open(&files, identity.node)?;
-    Ok((identity, authority))
+async fn introduce(options: &StartOptions, facts: &NodeFacts) -> Result<(Identity, Authority), StartError> {
+    let store = &options.store;
+    let known = blocking(store, Identity::load).await?;
+    if let (None, Some(join)) = (&known, &options.join) {
+        return members::join(store, join, facts.clone()).await;
+    }
+    if options.join.is_some() {
+        tracing::info!("this data directory belongs to a cluster already; the token is not used");
+    }
+    blocking(store, move |store| {
+        let identity = match known {
+            Some(identity) => identity,
+            None => {
+                let identity = Identity::first();
+                identity.save(store)?;
+                identity
+            }
+        };
+        let authority = Authority::open(&Files::open(store.disk())?, identity.node)?;
+        Ok((identity, authority))
+    })
+    .await
 }
 
-async fn start_groups(options: &StartOptions, holdings: &Holdings, shared: &Shared) -> Result<(), StartError> {
+async fn start_groups(progress: &Progress, holdings: &Holdings, shared: &Shared) -> Result<(), StartError> {
     let (all, pending) = holdings.open().await?;
     tokio::select! {
         started = holdings.start(all) => started,
-        never = tell_progress(&options.progress, &shared.replay, pending) => match never {},
+        never = tell_progress(progress, &shared.replay, pending) => match never {},
     }
 }
 
@@ -116,10 +233,8 @@ async fn tell_progress(progress: &Progress, replay: &Replay, of: u64) -> std::co
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
     use crate::raft::waiting_entries;
     use crate::testing;
-    use model::GroupId;
     use parking_lot::Mutex;
 
     const WAITING: u64 = 3_000;
@@ -131,8 +246,7 @@ mod tests {
         let start = async || {
             let (store, heard) = (testing::open_store(directory.path()), heard.clone());
             let progress: Progress = Arc::new(move |done, of| heard.lock().push((done, of)));
-            let clock = Arc::new(SystemClock);
-            Cluster::start(StartOptions { store, node_name: "one".into(), clock, progress }).await.unwrap()
+            Cluster::start(StartOptions { progress, ..StartOptions::alone(store, "one") }).await.unwrap()
         };
         let node = start().await;
         node.shutdown().await;

@@ -1,10 +1,10 @@
 //! What an operator sees of the cluster.
 
 use model::{GroupId, NodeId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The cluster as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {
     /// This node.
     pub node: NodeId,
@@ -17,7 +17,7 @@ pub struct ClusterStatus {
 }
 
 /// One group as this node's replica sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
     /// Which.
     pub group: GroupId,
@@ -46,7 +46,7 @@ pub struct GroupStatus {
 }
 
 /// What a replica does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// It leads.
     Leader,
@@ -68,7 +68,7 @@ pub enum Role {
 }
 
 /// One replica of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
     /// Its id.
     pub replica: u64,
@@ -76,6 +76,15 @@ pub struct ReplicaStatus {
     pub node: NodeId,
     /// Whether it votes.
     pub voter: bool,
+}
+
+/// What a node said of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its view.
+    pub status: ClusterStatus,
+    /// Its clock less ours, in milliseconds; as exact as half the way there and back.
+    pub clock_offset_ms: i64,
 }
 
 impl ClusterStatus {

@@ -2,12 +2,11 @@
 
 mod common;
 
-use cluster::{Notice, ProposeError, Role, StartError, StartOptions, SystemClock};
+use cluster::{Notice, ProposeError, Role, StartError, StartOptions};
 use common::*;
 use model::directory::DirectoryCommand;
 use model::directory::row::{Credentials, ScramKeys};
 use model::{Change, Command, GroupId, Reply, UidSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,8 +177,7 @@ async fn a_replica_that_lost_its_log_is_not_started_as_if_it_were_new() {
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::copy(directory.path().join("identity"), elsewhere.path().join("identity")).unwrap();
     let store = open_store(elsewhere.path());
-    let (clock, progress) = (Arc::new(SystemClock), Arc::new(|_, _| ()));
-    let started = cluster::Cluster::start(StartOptions { store, node_name: "one".into(), clock, progress }).await;
+    let started = cluster::Cluster::start(StartOptions::alone(store, "one")).await;
     assert!(matches!(started.err(), Some(StartError::ReplicaLost { .. })));
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use bytes::Bytes;
-use cluster::{Cluster, ReadView, StartOptions, SystemClock};
+use cluster::{Cluster, ReadView, StartOptions};
 use model::directory::DirectoryCommand;
 use model::mailbox::{MailboxCommand, NewMessage, view};
 use model::{AccountId, BodyHash, BodyRef, Command, FolderId, GroupId, OperationId, Uid};
@@ -29,8 +29,7 @@ pub async fn start(data: &Path) -> Cluster {
 pub async fn start_with(data: &Path, progress: cluster::Progress) -> Cluster {
     let data = data.to_path_buf();
     let store = tokio::task::spawn_blocking(move || open_store(&data)).await.unwrap();
-    let clock = Arc::new(SystemClock);
-    Cluster::start(StartOptions { store, node_name: "one".into(), clock, progress }).await.unwrap()
+    Cluster::start(StartOptions { progress, ..StartOptions::alone(store, "one") }).await.unwrap()
 }
 
 /// Stops a node so that its data directory can be opened again.

@@ -178,10 +178,11 @@ impl DirectorySource for LocalDirectory {
 async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = StartOptions {
-        store: store.clone(),
-        node_name: config.name.clone(),
+        hostname: config.hostname.clone(),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
         clock: Arc::clone(&clock),
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
+        ..StartOptions::alone(store.clone(), &config.name)
     };
     let cluster = Cluster::start(options).await?;
     let directory = Directory::new(LocalDirectory(cluster.clone()));

@@ -64,13 +64,7 @@ impl Node {
             progress: Box::new(|_, _| {}),
         };
         let store = Store::open(options).unwrap();
-        let options = StartOptions {
-            store: store.clone(),
-            node_name: "test".into(),
-            clock: Arc::new(SystemClock),
-            progress: Arc::new(|_, _| {}),
-        };
-        let cluster = Cluster::start(options).await.unwrap();
+        let cluster = Cluster::start(StartOptions::alone(store.clone(), "test")).await.unwrap();
         let mailboxes = Mailboxes::start(cluster.clone(), Arc::new(SystemClock), None).await.unwrap();
         let files = CertificateFiles { certificate: data.path().join("c.pem"), private_key: data.path().join("k.pem") };
         crate::tls::write_self_signed(&files, &["localhost".into()]).unwrap();

@@ -83,12 +83,7 @@ impl World {
             progress: Box::new(|_, _| {}),
         });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options = StartOptions {
-            store: store.unwrap(),
-            node_name: "one".into(),
-            clock: clock.clone(),
-            progress: Arc::new(|_, _| {}),
-        };
+        let options = StartOptions { clock: clock.clone(), ..StartOptions::alone(store.unwrap(), "one") };
         let cluster = Cluster::start(options).await.unwrap();
         let accounts = vec![add(&cluster, ANN).await, add(&cluster, BEN).await];
         let directory = Directory::new(Rows(cluster.clone()));

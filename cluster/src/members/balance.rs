@@ -1,0 +1,68 @@
+//! Spreading leadership: each leader of a group that another node should lead hands it over, a few at a time.
+
+use super::leaders::preferred;
+use crate::handle::Cluster;
+use crate::limits::{BALANCE_INTERVAL, BALANCE_SETTLED_AFTER, CATCH_UP_LAG_MAX, CHANGE_TIMEOUT, TRANSFERS_PER_ROUND};
+use crate::members::rows::Rows;
+use crate::raft::Replica;
+use model::NodeId;
+use model::directory::row::NodeState;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::time::{Instant, sleep};
+
+/// Runs until it is dropped.
+pub async fn run(cluster: Cluster) {
+    // Who answered when it was last calm: a node that is away for a moment must not make all leaders move.
+    let mut answering = BTreeSet::new();
+    let mut seen = (BTreeSet::new(), Instant::now());
+    loop {
+        sleep(BALANCE_INTERVAL).await;
+        let Some(rows) = cluster.inner().directory.rows().await else { continue };
+        let connected = connected(&cluster);
+        if connected != seen.0 {
+            seen = (connected.clone(), Instant::now());
+        }
+        if seen.1.elapsed() >= BALANCE_SETTLED_AFTER {
+            answering = connected.clone();
+        }
+        hand_over(&cluster, &rows, &answering, &connected).await;
+    }
+}
+
+fn connected(cluster: &Cluster) -> BTreeSet<NodeId> {
+    let peers = cluster.inner().transport.peers().into_iter();
+    peers.filter(|peer| peer.connected).map(|peer| peer.node).chain([cluster.node()]).collect()
+}
+
+async fn hand_over(cluster: &Cluster, rows: &Arc<Rows>, answering: &BTreeSet<NodeId>, connected: &BTreeSet<NodeId>) {
+    // A node that is drained hands everything over at once, to whoever is there.
+    let drained = rows.state(cluster.node()).is_some_and(|state| state != NodeState::Active);
+    let (answering, room) = if drained { (connected, usize::MAX) } else { (answering, TRANSFERS_PER_ROUND) };
+    let chosen = preferred(&rows.nodes, &rows.groups, answering);
+    let mut moved = 0;
+    for group in cluster.inner().holdings.groups() {
+        let id = group.parts().group;
+        let Some(node) = chosen.get(&id).filter(|node| **node != cluster.node() && connected.contains(node)) else {
+            continue;
+        };
+        let Some(replica) = group.replica().filter(|replica| replica.leadership().here) else { continue };
+        let Some(heir) = heir(&replica, *node) else { continue };
+        match replica.transfer(heir, Instant::now() + CHANGE_TIMEOUT).await {
+            Ok(()) => tracing::debug!(group = %id, node = node.0, "handed over"),
+            Err(error) => tracing::info!(group = %id, node = node.0, %error, "not handed over; trying again"),
+        }
+        moved += 1;
+        if moved >= room {
+            return;
+        }
+    }
+}
+
+/// The voter on a node, when it has what this leader has and no change is under way.
+fn heir(replica: &Replica, node: NodeId) -> Option<u64> {
+    let members = replica.members();
+    let (heir, _) = members.nodes.iter().find(|(id, at)| **at == node && members.voters.contains(id))?;
+    let matched = replica.matched()?.get(heir).copied().flatten()?;
+    (members.settled && matched + CATCH_UP_LAG_MAX >= replica.last_log().unwrap_or(0)).then_some(*heir)
+}
