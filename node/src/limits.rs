@@ -35,6 +35,8 @@ pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const RESOLUTIONS_REMEMBERED_MAX: usize = 20_000;
 /// How long a "no" waits for this node's copy of the directory to be up to date: an election and a round trip.
 pub const DIRECTORY_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a node that receives replicas looks how far it is.
+pub const ARRIVAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// The pause between looks of a node that has just joined for its copy of the directory.
 pub const DIRECTORY_WAIT: Duration = Duration::from_millis(500);
 /// How long a verified password is taken again without hashing it: clients reconnect often, and a hash costs 20 ms.

@@ -1,44 +1,36 @@
 //! Tokens, nodes and placement. Changes are entries of the directory, which says what shall be; the leaders of the
 //! groups make it so afterwards, and `status` shows how far they are.
 
-use super::balance::{Move, moves};
-use super::picture::{Picture, Report};
+use super::picture::Picture;
 use super::protocol::{AdminError, AdminReply};
 use super::roster::{MoveItem, NodeItem, ShardItem, TokenItem};
 use super::service::{AdminService, about, accepted, unreadable};
-use crate::ids;
 use crate::limits::{STALE_PLANS_MAX, TOKEN_VALID_SECONDS_MAX};
+use cluster::{Step, TokenError};
 use model::directory::members::MemberCommand;
 use model::directory::row::{NodeRow, NodeState};
 use model::directory::{DirectoryCommand, view};
 use model::{GroupId, NodeId, Refusal, Reply};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Nodes and groups as they stand, from everybody who answers.
 pub(super) async fn look(admin: &AdminService) -> Result<(Vec<NodeItem>, Vec<ShardItem>), AdminError> {
     let services = &admin.services;
     let rows = services.directory.with_rows(|rows| Ok((view::nodes(rows)?, view::groups(rows)?)));
     let (nodes, groups) = rows.map_err(unreadable)?;
-    let reports: BTreeMap<NodeId, Report> = reports(admin).await;
+    let reports = services.cluster.overview().await;
     let picture = Picture { here: services.cluster.node(), nodes: &nodes, groups: &groups, reports: &reports };
     Ok((picture.nodes(), picture.shards()))
-}
-
-async fn reports(admin: &AdminService) -> BTreeMap<NodeId, Report> {
-    let cluster = &admin.services.cluster;
-    BTreeMap::from([(cluster.node(), Report { status: cluster.status(), clock_offset_ms: 0 })])
 }
 
 /// A token as a joining node takes it: what names the cluster, what names the token, and its secret.
 pub(super) async fn create_token(admin: &AdminService, valid_seconds: u64) -> Result<AdminReply, AdminError> {
     let services = &admin.services;
     let valid_seconds = valid_seconds.min(TOKEN_VALID_SECONDS_MAX);
-    let (id, secret): ([u8; 8], [u8; 32]) = (ids::random(), ids::random());
-    let expires_at = services.clock.now().saturating_add(valid_seconds.saturating_mul(1_000));
-    let invite = MemberCommand::Invite { token: id, key: Sha256::digest(secret).into(), expires_at };
-    admin.change_directory(DirectoryCommand::Members(invite)).await?;
-    let token = format!("MN1.{}.{}.{}", hex(&services.cluster.ca_fingerprint()), hex(&id), hex(&secret));
+    let token = services.cluster.create_token(Duration::from_secs(valid_seconds)).await.map_err(|error| match error {
+        TokenError::TooMany => AdminError::Refused(error.to_string()),
+        _ => AdminError::Unavailable(error.to_string()),
+    })?;
     let own = services.directory.with_rows(|rows| view::node(rows, services.cluster.node())).map_err(unreadable)?;
     let address = own.map(|row| row.facts.address).unwrap_or_default();
     Ok(AdminReply::Token(TokenItem { token, address, valid_seconds }))
@@ -104,20 +96,18 @@ pub(super) async fn move_shard(
     Ok(AdminReply::Done)
 }
 
-/// Moves what should move, or only says so.
+/// What the cluster moves next so that nodes hold alike, begun now or only told. It does so by itself after a while.
 pub(super) async fn rebalance(admin: &AdminService, dry_run: bool) -> Result<AdminReply, AdminError> {
-    let rows = admin.services.directory.with_rows(|rows| Ok((view::nodes(rows)?, view::groups(rows)?)));
-    let (nodes, groups) = rows.map_err(unreadable)?;
-    let active = nodes.iter().filter(|(_, row)| row.state == NodeState::Active).map(|(node, _)| *node).collect();
-    let moves = moves(&groups, &active);
-    if !dry_run {
-        for one in &moves {
-            place(admin, one.shard, one.from, one.to).await?;
-        }
-    }
+    let steps = admin.services.cluster.rebalance(dry_run).await;
+    let nodes = admin.services.directory.with_rows(view::nodes).map_err(unreadable)?;
     let name = |node: NodeId| nodes.get(&node).map(|row| row.facts.name.clone());
-    let item = |one: Move| MoveItem { shard: one.shard.0, from: name(one.from), to: name(one.to) };
-    Ok(AdminReply::Moves(moves.into_iter().map(item).collect()))
+    let item = |step: Step| match step {
+        Step::Place { group, add, remove, .. } => {
+            Some(MoveItem { shard: group.0, from: remove.and_then(name), to: add.and_then(name) })
+        }
+        Step::Retire(_) => None,
+    };
+    Ok(AdminReply::Moves(steps.into_iter().filter_map(item).collect()))
 }
 
 /// Plans are made on rows that may be old; one that is refused for that is made again.
@@ -147,8 +137,4 @@ fn find(admin: &AdminService, name: &str) -> Result<(NodeId, NodeRow), AdminErro
     let nodes = admin.services.directory.with_rows(view::nodes).map_err(unreadable)?;
     let found = nodes.into_iter().find(|(_, row)| row.is_member() && row.facts.name == name);
     found.ok_or_else(|| AdminError::Refused(format!("{name}: no such node, see: mailnode node list")))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

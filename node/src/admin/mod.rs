@@ -2,7 +2,6 @@
 //! owner of the node can open. The protocol and its client know nothing of the node; the service carries commands out.
 
 mod accounts;
-mod balance;
 mod client;
 mod frame;
 mod members;

@@ -2,19 +2,10 @@
 //! says what is. Pure.
 
 use super::roster::{NodeItem, NodeStanding, ReplicaItem, ShardItem};
-use cluster::{ClusterStatus, GroupStatus, Role};
+use cluster::{GroupStatus, NodeReport, Role};
 use model::directory::row::{GroupRow, NodeRow, NodeState};
 use model::{GroupId, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What one node said of itself.
-#[derive(Clone, Debug)]
-pub(super) struct Report {
-    /// Its view of the groups it holds.
-    pub status: ClusterStatus,
-    /// Its clock less this node's, milliseconds.
-    pub clock_offset_ms: i64,
-}
 
 /// The pieces.
 pub(super) struct Picture<'a> {
@@ -25,7 +16,7 @@ pub(super) struct Picture<'a> {
     /// Where replicas shall be.
     pub groups: &'a BTreeMap<GroupId, GroupRow>,
     /// What the nodes that answer said.
-    pub reports: &'a BTreeMap<NodeId, Report>,
+    pub reports: &'a BTreeMap<NodeId, NodeReport>,
 }
 
 impl Picture<'_> {
@@ -111,7 +102,7 @@ impl Picture<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cluster::ReplicaStatus;
+    use cluster::{ClusterStatus, ReplicaStatus};
     use model::directory::row::{NodeFacts, ReplicaPlace};
 
     const GROUP: GroupId = GroupId(7);
@@ -128,7 +119,7 @@ mod tests {
         (nodes, BTreeMap::from([(GROUP, GroupRow { revision: 1, replicas: places })]))
     }
 
-    fn report(node: u64, role: Role, term: u64, leader: Option<u64>, last_log: u64) -> (NodeId, Report) {
+    fn report(node: u64, role: Role, term: u64, leader: Option<u64>, last_log: u64) -> (NodeId, NodeReport) {
         let replicas =
             (1..=3).map(|node| ReplicaStatus { replica: 10 + node, node: NodeId(node), voter: node != 3 }).collect();
         let group = GroupStatus {
@@ -151,10 +142,10 @@ mod tests {
             ca_fingerprint: String::new(),
             groups: vec![group],
         };
-        (NodeId(node), Report { status, clock_offset_ms: 0 })
+        (NodeId(node), NodeReport { status, clock_offset_ms: 0 })
     }
 
-    fn picture(reports: &BTreeMap<NodeId, Report>) -> (Vec<NodeItem>, Vec<ShardItem>) {
+    fn picture(reports: &BTreeMap<NodeId, NodeReport>) -> (Vec<NodeItem>, Vec<ShardItem>) {
         let (nodes, groups) = rows();
         let picture = Picture { here: NodeId(1), nodes: &nodes, groups: &groups, reports };
         (picture.nodes(), picture.shards())

@@ -9,8 +9,7 @@ use crate::services::directory::Directory;
 use crate::services::passwords::{FAKE_SALT_SETTING, Passwords};
 use crate::services::propose::propose_until;
 use cluster::{Clock, Cluster};
-use model::directory::row::NodeNames;
-use model::directory::{DirectoryCommand, view};
+use model::directory::DirectoryCommand;
 use model::mailbox::MailboxCommand;
 use model::{Command, GroupId, Refusal, Reply};
 
@@ -25,9 +24,8 @@ pub struct FirstAccount {
     pub password: String,
 }
 
-/// Makes domain and administrator in a new cluster, and tells the directory of this node.
+/// Makes domain and administrator in a new cluster.
 pub async fn prepare(services: &Services, domain: &str) -> Result<Option<FirstAccount>, String> {
-    announce(services).await?;
     let done = services.directory.setting(DONE_SETTING).map_err(|error| error.to_string())?;
     if done.is_some() {
         return Ok(None);
@@ -75,20 +73,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(key)
-}
-
-async fn announce(services: &Services) -> Result<(), String> {
-    let row = NodeNames {
-        name: services.config.name.clone(),
-        hostname: services.config.hostname.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let node = services.cluster.node();
-    let known = services.directory.with_rows(|rows| view::node(rows, node)).map_err(|error| error.to_string())?;
-    if known.map(|known| known.names()).as_ref() != Some(&row) {
-        change(services, DirectoryCommand::SetNode { node, row }).await?;
-    }
-    Ok(())
 }
 
 /// Makes the account, or gives one that a start cut short had made a new password: nobody has seen the old one.

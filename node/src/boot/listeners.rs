@@ -4,6 +4,7 @@ use crate::admin::ListenerItem;
 use crate::config::{Config, Service};
 use crate::net::{Balancers, BoundListener, ListenerSpec, Network, Protocol, Security};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,9 +19,9 @@ pub fn spec(config: &Config, service: Service, security: Security, protocol: Arc
     ListenerSpec { name: service.name(), addresses, security, protocol, balancers: Balancers::new(balancers) }
 }
 
-/// Where everything really listens.
-pub fn table(network: &Network, web: &[BoundListener]) -> Vec<ListenerItem> {
-    let item = |name: &str, address: std::net::SocketAddr, tls: &str| ListenerItem {
+/// Where everything really listens; `cluster` is the port for the other nodes.
+pub fn table(network: &Network, web: &[BoundListener], cluster: SocketAddr) -> Vec<ListenerItem> {
+    let item = |name: &str, address: SocketAddr, tls: &str| ListenerItem {
         name: name.to_owned(),
         address: address.to_string(),
         tls: tls.to_owned(),
@@ -33,7 +34,9 @@ pub fn table(network: &Network, web: &[BoundListener]) -> Vec<ListenerItem> {
         };
         item(bound.name, bound.address, tls)
     });
-    protocols.chain(web.iter().map(|bound| item(Service::Http.name(), bound.address, "none"))).collect()
+    let web = web.iter().map(|bound| item(Service::Http.name(), bound.address, "none"));
+    let cluster = std::iter::once(item(Service::Cluster.name(), cluster, "implicit"));
+    protocols.chain(web).chain(cluster).collect()
 }
 
 /// Writes the file; readers see the old one or the new one, never a part.

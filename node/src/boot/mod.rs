@@ -1,6 +1,7 @@
 //! Wires the node: opens what it stands on, starts what serves, waits, and stops in the opposite order.
 //! The only place that knows every part.
 
+mod arrival;
 mod banner;
 mod first_start;
 mod health;
@@ -178,11 +179,18 @@ impl DirectorySource for LocalDirectory {
 async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let options = StartOptions {
+        store: store.clone(),
+        node_name: config.name.clone(),
         hostname: config.hostname.clone(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
+        bind: config.cluster_bind(),
+        advertise: config.advertise.as_ref().map(ToString::to_string),
+        join: config.join.as_ref().map(|join| cluster::Join {
+            address: join.address.to_string(),
+            token: join.token.0.clone(),
+        }),
         clock: Arc::clone(&clock),
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
-        ..StartOptions::alone(store.clone(), &config.name)
     };
     let cluster = Cluster::start(options).await?;
     let directory = Directory::new(LocalDirectory(cluster.clone()));
@@ -225,7 +233,7 @@ async fn serve(services: &Services, files: &CertificateFiles, started: Instant) 
     let (specs, delivery) = protocols::start(services).await?;
     let network = Network::start(specs, options).await?;
     let queue = protocols::start_queue(services, delivery, network.bound()).await?;
-    let listeners = listeners::table(&network, &web);
+    let listeners = listeners::table(&network, &web, services.cluster.cluster_address());
     listeners::write(&services.config.data, &listeners)
         .map_err(|error| BootError::File { path: services.config.data.join(listeners::FILE), error })?;
     let last = CancellationToken::new();
@@ -257,6 +265,7 @@ fn start_background(services: &Services, files: &CertificateFiles) {
         services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(work));
     };
     in_background(standing::watch(services.clone()).boxed());
+    in_background(arrival::tell(services.clone()).boxed());
     in_background(reap_orphans(services.cluster.clone(), Arc::clone(&services.clock)).boxed());
 }
 

@@ -38,6 +38,7 @@ fn status(client: &mut Client, how: Listing) -> Result<Exit, Failure> {
 }
 
 /// Shows it for ever: a node that does not answer is told and asked again.
+#[expect(clippy::disallowed_methods, reason = "an interval that a person asked for, on a thread of its own")]
 fn watch(data: &Path, how: Listing) -> Result<Exit, Failure> {
     loop {
         if !how.json && io::stdout().is_terminal() {

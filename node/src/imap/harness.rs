@@ -64,7 +64,8 @@ impl Node {
             progress: Box::new(|_, _| {}),
         };
         let store = Store::open(options).unwrap();
-        let cluster = Cluster::start(StartOptions::alone(store.clone(), "test")).await.unwrap();
+        let options = StartOptions::alone(store.clone(), "test");
+        let cluster = Cluster::start(options).await.unwrap();
         let mailboxes = Mailboxes::start(cluster.clone(), Arc::new(SystemClock), None).await.unwrap();
         let files = CertificateFiles { certificate: data.path().join("c.pem"), private_key: data.path().join("k.pem") };
         crate::tls::write_self_signed(&files, &["localhost".into()]).unwrap();
