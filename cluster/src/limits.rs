@@ -23,8 +23,12 @@ pub const LOG_ENTRIES_MAX: u64 = 4_000;
 /// Bytes of a group's log after which the same happens. The logs of 33 groups together stay below the write buffer
 /// storage gives them (128 MiB): entries purged before it is full are never written a second time.
 pub const LOG_BYTES_MAX: u64 = 3 * 1024 * 1024;
-/// Entries kept behind a snapshot, so that a replica that was away for a moment catches up without a snapshot.
+/// Entries that a replica which is alone keeps behind a snapshot: one that is added soon after needs less of it.
 pub const LOG_ENTRIES_KEPT: u64 = 500;
+/// Entries of a group's log kept for a replica that is away: beyond it that replica gets a snapshot when it is back.
+pub const LOG_ENTRIES_AWAY_MAX: u64 = 50_000;
+/// Bytes of the same: 33 groups under load for about two minutes at most, half a gigabyte of disk.
+pub const LOG_BYTES_AWAY_MAX: u64 = 16 * 1024 * 1024;
 /// Changes a watcher may fall behind before it is told to read again instead.
 pub const CHANGES_QUEUED_MAX: usize = 1024;
 /// Groups opened at the same time when a node starts: enough to keep two cores and a disk busy.
@@ -205,3 +209,5 @@ pub const VIEW_CHUNK_BYTES: usize = 64 * 1024;
 pub const VIEW_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long one look at rows on another node may take.
 pub const VIEW_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often lost bodies are looked for.
+pub const MEND_INTERVAL: Duration = Duration::from_secs(5);

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 /// Why bodies did not come.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The peer has no such body.
-    #[error("the peer has no body {}", .0.to_hex())]
+    /// Nobody who was asked has it.
+    #[error("no peer has body {}", .0.to_hex())]
     Absent(BodyHash),
     /// The peer cannot be asked, or stopped answering.
     #[error(transparent)]
@@ -45,14 +45,39 @@ pub async fn missing(bodies: &Arc<Bodies>, hashes: Vec<BodyHash>) -> io::Result<
     tokio::task::spawn_blocking(look).await?
 }
 
-/// Stages `hashes` here from `node`, which must have all of them. They are not durable yet: the log makes them so when
-/// a record names them (C1).
+/// Stages `hashes` here from the first of `nodes` that has them. They are not durable yet: the log makes them so when a
+/// record names them (C1).
 pub async fn fetch(
     transport: &Transport,
-    node: NodeId,
+    nodes: impl IntoIterator<Item = NodeId>,
     bodies: &Arc<Bodies>,
     hashes: Vec<BodyHash>,
 ) -> Result<(), FetchError> {
+    let (mut left, mut failed) = (hashes, None);
+    for node in nodes {
+        if left.is_empty() {
+            break;
+        }
+        match fetch_from(transport, node, bodies, &left).await {
+            Ok(absent) => left = absent,
+            Err(error) => failed = Some(error),
+        }
+    }
+    match (left.first(), failed) {
+        (None, _) => Ok(()),
+        (Some(_), Some(error)) => Err(error),
+        (Some(absent), None) => Err(FetchError::Absent(*absent)),
+    }
+}
+
+/// Stages what `node` has of `hashes`; returns what it has not.
+async fn fetch_from(
+    transport: &Transport,
+    node: NodeId,
+    bodies: &Arc<Bodies>,
+    hashes: &[BodyHash],
+) -> Result<Vec<BodyHash>, FetchError> {
+    let mut absent = Vec::new();
     for some in hashes.chunks(BODIES_PER_REQUEST_MAX) {
         let head = model::codec::encode(&Asked(some.to_vec())).into();
         let deadline = Instant::now() + BODY_FETCH_TIMEOUT;
@@ -66,8 +91,9 @@ pub async fn fetch(
             let frame = frame.ok_or_else(|| CallError::Unknown("the peer stopped in the middle of a body".into()))?;
             arrivals = arrivals.take(frame).await?;
         }
+        absent.extend(arrivals.absent);
     }
-    Ok(())
+    Ok(absent)
 }
 
 /// Bodies that are arriving.
@@ -75,17 +101,23 @@ pub struct Arrivals {
     bodies: Arc<Bodies>,
     wanted: HashSet<BodyHash>,
     open: Option<(BodyHash, StagedBody)>,
+    absent: Vec<BodyHash>,
 }
 
 impl Arrivals {
     /// Nothing of `wanted` has come.
     pub fn new(bodies: Arc<Bodies>, wanted: HashSet<BodyHash>) -> Self {
-        Arrivals { bodies, wanted, open: None }
+        Arrivals { bodies, wanted, open: None, absent: Vec::new() }
     }
 
     /// Whether something has yet to come.
     pub fn waits(&self) -> bool {
         !self.wanted.is_empty()
+    }
+
+    /// What the peer said it has not.
+    pub fn absent(&self) -> &[BodyHash] {
+        &self.absent
     }
 
     /// Stages what a frame of [`super::serve`] holds.
@@ -98,7 +130,8 @@ impl Arrivals {
         let pieces: Vec<Piece> = model::codec::decode(frame).map_err(invalid)?;
         for piece in pieces {
             match piece {
-                Piece::Absent(hash) => return Err(FetchError::Absent(hash)),
+                Piece::Absent(hash) if self.wanted.remove(&hash) => self.absent.push(hash),
+                Piece::Absent(_) => return Err(invalid("a body that was not asked for").into()),
                 Piece::Part { hash, bytes, last } => self.part(hash, &bytes, last)?,
             }
         }

@@ -4,6 +4,7 @@
 //! What a body is for is not known here.
 
 mod fetch;
+pub mod mend;
 mod piece;
 mod serve;
 

@@ -21,7 +21,7 @@ pub async fn run(wire: &Arc<Wire>, from: NodeId, replica: &Replica, duplex: Dupl
     // One hold per request on its way through consensus, which takes a bounded number of them.
     let (holds, mut held) = mpsc::unbounded_channel();
     let bodies = replica.parts().bodies.clone();
-    let arriving = Arriving { wire: wire.clone(), from, bodies, receiver, holds };
+    let arriving = Arriving { wire: wire.clone(), from, replica: replica.clone(), bodies, receiver, holds };
     let requests = futures::stream::unfold(arriving, |mut arriving| async move {
         match arriving.next().await {
             Ok(request) => request.map(|request| (request, arriving)),
@@ -44,6 +44,7 @@ pub async fn run(wire: &Arc<Wire>, from: NodeId, replica: &Replica, duplex: Dupl
 struct Arriving {
     wire: Arc<Wire>,
     from: NodeId,
+    replica: Replica,
     bodies: Arc<Bodies>,
     receiver: FrameReceiver,
     holds: mpsc::UnboundedSender<Option<BodyHold>>,
@@ -57,7 +58,10 @@ impl Arriving {
         let hold = if named.is_empty() { None } else { Some(self.bodies.hold(&named)) };
         let missing = exchange::missing(&self.bodies, named).await?;
         if !missing.is_empty() {
-            exchange::fetch(&self.wire.transport()?, self.from, &self.bodies, missing).await?;
+            // The leader has what it names; another replica helps when its disk has lost it.
+            let others = self.replica.members().nodes.into_values().filter(|node| *node != self.from);
+            let nodes = std::iter::once(self.from).chain(others);
+            exchange::fetch(&self.wire.transport()?, nodes, &self.bodies, missing).await?;
         }
         // Fails only when the stream has ended, and then nobody waits.
         let _ = self.holds.send(hold);

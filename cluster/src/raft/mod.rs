@@ -4,6 +4,7 @@
 mod append_in;
 mod beats;
 pub mod codec;
+mod compact;
 mod completion;
 mod config;
 mod inbound;

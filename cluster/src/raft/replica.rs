@@ -2,13 +2,13 @@
 //! whoever holds it decides what happens then.
 
 use crate::error::{ProposeError, StartError};
-use crate::limits::{LOG_ENTRIES_KEPT, READ_TIMEOUT, RECOVERY_TIMEOUT};
+use crate::limits::RECOVERY_TIMEOUT;
 use crate::raft::config;
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::network::Network;
 use crate::raft::parts::{Origin, Parts};
-use crate::raft::types::{Answer, LogId, Proposal, TypeConfig};
+use crate::raft::types::{Answer, Proposal, TypeConfig};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
 use model::{GroupId, NodeId, Reply};
 use openraft::async_runtime::WatchReceiver;
@@ -124,28 +124,6 @@ impl Replica {
             log_bytes: size.bytes,
             replicas: replicas.collect(),
         }
-    }
-
-    /// Takes a snapshot and purges the log before it, but for the newest entries. Says whether both were done.
-    pub async fn compact(&self) -> bool {
-        let kept = LOG_ENTRIES_KEPT.min(self.inner.parts.log.size().entries / 8);
-        let Some(applied) = self.metrics().borrow_watched().last_applied else {
-            return false;
-        };
-        let covered = |log_id: Option<LogId>, index: u64| log_id.is_some_and(|log_id| log_id.index >= index);
-        if self.raft().trigger().snapshot().await.is_err() {
-            return false;
-        }
-        let built = move |metrics: &Metrics| covered(metrics.snapshot, applied.index);
-        if self.raft().wait(Some(RECOVERY_TIMEOUT)).metrics(built, "snapshot").await.is_err() {
-            return false;
-        }
-        let upto = applied.index.saturating_sub(kept);
-        if self.raft().trigger().purge_log(upto).await.is_err() {
-            return false;
-        }
-        let purged = move |metrics: &Metrics| covered(metrics.purged, upto);
-        self.raft().wait(Some(READ_TIMEOUT)).metrics(purged, "purge").await.is_ok()
     }
 
     /// Waits until the replica has failed or was stopped, and says why. Meanwhile runs its timers as membership asks.

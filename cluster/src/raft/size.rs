@@ -1,8 +1,9 @@
-//! The bell that rings when a group's log passes its bound. It rings once, until the log was looked at.
+//! The bell that rings when a group's log passes its bound. It rings once, until the log was looked at; a log that had to
+//! stay long is looked at again when it has grown by half a bound.
 
 use crate::limits::{LOG_BYTES_MAX, LOG_ENTRIES_MAX};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use storage::LogSize;
 use tokio::sync::Notify;
 
@@ -10,20 +11,29 @@ use tokio::sync::Notify;
 pub struct Bell {
     rung: AtomicBool,
     heard: Arc<Notify>,
+    entries_max: AtomicU64,
+    bytes_max: AtomicU64,
 }
 
 impl Bell {
     /// A bell that wakes whoever waits on `heard`.
     pub fn new(heard: Arc<Notify>) -> Self {
-        Bell { rung: AtomicBool::new(false), heard }
+        let (entries_max, bytes_max) = (AtomicU64::new(LOG_ENTRIES_MAX), AtomicU64::new(LOG_BYTES_MAX));
+        Bell { rung: AtomicBool::new(false), heard, entries_max, bytes_max }
     }
 
     /// The log was opened or has grown to `size`.
     pub fn grown(&self, size: LogSize) {
-        let over = size.entries > LOG_ENTRIES_MAX || size.bytes > LOG_BYTES_MAX;
+        let over = size.entries > self.entries_max.load(Relaxed) || size.bytes > self.bytes_max.load(Relaxed);
         if over && !self.rung.swap(true, Relaxed) {
             self.heard.notify_one();
         }
+    }
+
+    /// The log was made as short as it may be now, which is `size`.
+    pub fn rest(&self, size: LogSize) {
+        self.entries_max.store(LOG_ENTRIES_MAX.max(size.entries + LOG_ENTRIES_MAX / 2), Relaxed);
+        self.bytes_max.store(LOG_BYTES_MAX.max(size.bytes + LOG_BYTES_MAX / 2), Relaxed);
     }
 
     /// Whether it rang; from now on it may ring again.
@@ -51,5 +61,19 @@ mod tests {
             assert!(bell.take());
             assert!(!bell.take());
         }
+    }
+
+    #[test]
+    fn a_log_that_stays_long_rings_again_when_it_has_grown_and_at_its_bound_once_it_was_short() {
+        let bell = Bell::new(Arc::new(Notify::new()));
+        let long = LogSize { entries: 2 * LOG_ENTRIES_MAX, bytes: 0 };
+        bell.rest(long);
+        bell.grown(long);
+        assert!(!bell.take());
+        bell.grown(LogSize { entries: long.entries + LOG_ENTRIES_MAX / 2 + 1, bytes: 0 });
+        assert!(bell.take());
+        bell.rest(LogSize::default());
+        bell.grown(LogSize { entries: LOG_ENTRIES_MAX + 1, bytes: 0 });
+        assert!(bell.take());
     }
 }

@@ -70,6 +70,9 @@ async fn take_bodies(
         while arrivals.waits() {
             arrivals = arrivals.take(next(receiver).await?).await?;
         }
+        if let Some(absent) = arrivals.absent().first() {
+            return Err(FetchError::Absent(*absent));
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Tests: one group on three nodes of one process.
 
-use crate::raft::world::{World, create_account, patience, replica_on};
+use crate::raft::world::{SHARD, World, create_account, patience, replica_on};
 use crate::transport::Service;
 
 const LARGE_BYTES: usize = 100_000;
@@ -55,6 +55,7 @@ async fn a_follower_that_the_log_no_longer_reaches_takes_a_snapshot_with_bodies(
     world.propose(1, create_account()).await;
     world.propose(2, world.append(1, b"Subject: everybody has it\r\n\r\n")).await;
     world.settle().await;
+    let has = world.replica(3).last_log();
     world.kill(3).await;
     let large = vec![b'y'; LARGE_BYTES];
     world.propose(3, world.append(1, &large)).await;
@@ -62,7 +63,12 @@ async fn a_follower_that_the_log_no_longer_reaches_takes_a_snapshot_with_bodies(
         world.propose(10 + number, world.append(1, format!("Subject: {number}\r\n\r\n").as_bytes())).await;
     }
     world.settle().await;
-    assert!(world.replica(1).compact().await && world.replica(2).compact().await);
+    assert!(world.replica(1).compact().await);
+    assert!(world.replica(1).status(SHARD).purged <= has, "what the one that is away needs is kept");
+    for node in [1, 2] {
+        let replica = world.replica(node);
+        assert!(replica.purge(replica.last_log().unwrap()).await);
+    }
     world.start(3).await;
     world.settle().await;
     assert_eq!(world.node(3).seen.count(Service::Snapshot), 1);

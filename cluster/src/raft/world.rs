@@ -217,14 +217,15 @@ impl World {
 
     /// The node that leads, once one of those that run does and knows it.
     pub async fn leader(&self) -> u64 {
-        let run = self.nodes.keys().map(|node| {
-            let replica = self.replica(*node);
+        // A replica that was not spoken to yet does not lead.
+        let run = self.nodes.iter().filter_map(|(node, running)| Some((*node, running.held.replica.lock().clone()?)));
+        let run = run.map(|(node, replica)| {
             Box::pin(async move {
                 let mut now = replica.leadership();
                 while !now.here {
                     now = replica.leadership_after(now).await.unwrap_or(Leadership { here: false, ..now });
                 }
-                *node
+                node
             })
         });
         let found = futures::future::select_all(run.collect::<Vec<_>>());
@@ -257,8 +258,18 @@ impl World {
             while self.node(*node).held.replica.lock().is_none() {
                 tokio::task::yield_now().await;
             }
-            self.replica(*node).wait_applied(index, patience()).await.unwrap();
+            let applied = self.replica(*node).wait_applied(index, patience()).await;
+            assert_eq!(applied, Ok(()), "node {node} does not reach {index}: {}", self.tell());
         }
+    }
+
+    /// How all replicas stand, for a test that fails.
+    fn tell(&self) -> String {
+        let tell = |node: &u64| {
+            let replica = self.replica(*node);
+            format!("\n{:?} {:?} {:?}", replica.status(SHARD), replica.matched(), self.node(*node).transport.peers())
+        };
+        self.nodes.keys().map(tell).collect()
     }
 
     /// Every node that runs has the same rows, and each message's bytes.
