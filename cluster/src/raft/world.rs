@@ -168,14 +168,12 @@ impl World {
         shared.wire.connect(transport.clone());
         let address = transport.local_address().to_string();
         self.addresses.insert(node, Peer { address, key });
-        let was_here = parts.state.applied().is_some();
+        if parts.state.applied().is_some() {
+            // Before anybody can speak to it, or it would be made a second time.
+            *held.replica.lock() = Some(Replica::start(&parts, Origin::Known).await.unwrap());
+        }
         self.nodes.insert(node, Node { id: NodeId(node), store, parts, transport, seen, held, shared });
         self.introduce();
-        if was_here {
-            let node = self.nodes.get(&node).unwrap();
-            let replica = Replica::start(&node.parts, Origin::Known).await.unwrap();
-            *node.held.replica.lock() = Some(replica);
-        }
     }
 
     /// Tells everybody where everybody is.
