@@ -142,7 +142,7 @@ impl Calls {
             return Ok(());
         }
         let transport = self.wire.transport().map_err(|error| not_proposed(&error))?;
-        let taken = crate::exchange::fetch(&transport, from, &self.bodies, missing).await;
+        let taken = crate::exchange::fetch(&transport, [from], &self.bodies, missing).await;
         taken.map_err(|error| {
             tracing::warn!(from = from.0, %error, "the bodies of a proposal did not come");
             ProposeError::Unavailable
