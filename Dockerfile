@@ -6,12 +6,13 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --user-group --home-dir /var/lib/mailnode --no-create-home mailnode \
- && install -d -o mailnode -g mailnode -m 0700 /var/lib/mailnode
+ && install -d -o mailnode -g mailnode -m 0700 /var/lib/mailnode /var/lib/mailnode-invitations
+COPY docker/node.sh /usr/local/bin/mailnode-in-compose
 # Docker lets every user of a container open ports below 1024.
 USER mailnode
 ENV MAILNODE_DATA=/var/lib/mailnode MAILNODE_PORT_OFFSET=0
 VOLUME /var/lib/mailnode
-EXPOSE 25 465 587 143 993 80
+EXPOSE 25 465 587 143 993 80 7025/udp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s CMD curl -fsS http://127.0.0.1/readyz || exit 1
 ENTRYPOINT ["mailnode"]

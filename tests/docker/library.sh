@@ -8,9 +8,11 @@ SKIPPED=77
 # Seconds a node may take to be ready, on a machine that also compiles.
 START_SECONDS_MAX=180
 engine_pid=
+# What failed is told even from within a command whose output nobody sees.
+exec 9>&2
 
 step() { printf '\n== %s\n' "$*"; }
-fail() { printf '\nFAILED: %s\n' "$*" >&2; exit 1; }
+fail() { printf '\nFAILED: %s\n' "$*" >&9; exit 1; }
 
 # A Docker engine that answers. START_DOCKER=yes starts one for the time of the test where nobody runs one.
 need_engine() {
