@@ -55,7 +55,13 @@ wait_until() {
   done
 }
 
-is_healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$1")" = healthy ]; }
+# A container that ends by itself will not become healthy by being started again and again.
+is_healthy() {
+  local state
+  state=$(docker inspect --format '{{.State.Health.Status}} {{.RestartCount}}' "$1")
+  ((${state#* } < 3)) || fail "$1 ended ${state#* } times by itself"
+  [ "${state% *}" = healthy ]
+}
 
 # The Debian image that everything here starts from: present, pulled, or made of Debian's packages where no registry answers.
 need_base_image() {
