@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts a node of docker-compose.yml. A token is good for one use and a short time, so none can stand in that file: a blank node
 # leaves a request in the directory $INVITATIONS, which the nodes share, and the first node, the one without MAILNODE_JOIN,
-# answers it with a fresh token once it is ready. A node that belongs to the cluster already just starts.
+# answers it with a fresh token once it is ready. A node that belongs to a cluster already just starts.
 set -eu
 invitations=${INVITATIONS:?the directory that the nodes share}
 unset INVITATIONS
@@ -38,5 +38,7 @@ if [ -z "${MAILNODE_JOIN:-}" ]; then
   invite &
 elif [ ! -e "$MAILNODE_DATA/identity" ]; then
   be_invited
+else
+  unset MAILNODE_JOIN
 fi
 exec mailnode "$@"

@@ -42,6 +42,10 @@ port() { compose port haproxy "$1" | sed 's/.*://'; }
 mail() { local verb=$1 tls=$2 inside=$3; shift 3; python3 "$here/mail.py" "$verb" "$tls" 127.0.0.1 "$(port "$inside")" "$user" "$@"; }
 cli() { local node=$1; shift; compose exec -T "$node" mailnode "$@"; }
 
+# Killing a node shows something only when the others hold all it holds.
+can_lose_any_node() { wait_until "$START_SECONDS_MAX" "the cluster can lose a node" says_so; }
+says_so() { [[ $(cli node2 status) == *'can lose any 1 node'* ]]; }
+
 # send SUBJECT BYTES: sends until it is acknowledged, and notes what must be found from now on. A client does the same; when an
 # attempt ended without an answer the message may be there twice, which `everything_is_there` allows.
 send() {
@@ -75,6 +79,7 @@ compose build haproxy >/dev/null
 step "three blank nodes and a balancer"
 compose up -d --no-build
 for service in node1 node2 node3 haproxy; do up_and_healthy "$service"; done
+can_lose_any_node
 cli node3 status
 MAIL_PASSWORD=$(python3 -c 'import secrets; print(secrets.token_hex(16))')
 export MAIL_PASSWORD
@@ -100,6 +105,7 @@ cli node2 status
 step "it starts again"
 compose start node1
 up_and_healthy node1
+can_lose_any_node
 check
 
 step "another node is killed, so that the one that was away is needed; then a new container takes its volume"
@@ -109,6 +115,7 @@ check
 compose rm --force node3 >/dev/null
 compose up -d --no-build --no-deps node3
 up_and_healthy node3
+can_lose_any_node
 send sixth 1000
 for _ in 1 2 3; do check; done
 cat "$seen"
