@@ -7,7 +7,7 @@ use crate::error::{ProposeError, ReadError};
 use crate::group::Group;
 use crate::hex;
 use crate::limits::{DRAIN_TIMEOUT, ENTRY_BYTES_MAX, PROPOSE_TIMEOUT, PROPOSED_BYTES_MAX};
-use crate::members::{Directory, Holdings};
+use crate::members::{Directory, Holdings, abdicate};
 use crate::metrics::{ClusterMetrics, Counters};
 use crate::placement::Placements;
 use crate::raft::{Proposal, Wire};
@@ -244,6 +244,7 @@ impl Cluster {
             Err(_) => tracing::warn!("some proposals did not end in time; their outcome is unknown"),
         }
         self.inner.in_flight.close();
+        abdicate(self).await;
         self.inner.stopping.cancel();
         self.inner.holdings.settle().await;
         self.inner.tasks.wait().await;

@@ -81,6 +81,8 @@ pub const BALANCE_INTERVAL: Duration = Duration::from_millis(500);
 pub const TRANSFERS_PER_ROUND: usize = 2;
 /// How long the same nodes must have answered before leaders spread over them: a restart must not move all of them twice.
 pub const BALANCE_SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// How long a node that stops waits for others to take over what it leads; they would elect themselves a little later.
+pub const ABDICATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long shutdown waits for proposals on their way before it stops the groups.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -7,7 +7,7 @@ use common::*;
 use model::directory::DirectoryCommand;
 use model::directory::members::MemberCommand;
 use model::directory::row::NodeState;
-use model::{Command, GroupId, NodeId, OperationId};
+use model::{AccountId, Command, GroupId, NodeId, OperationId, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -96,7 +96,15 @@ async fn set_state(cluster: &Cluster, node: NodeId, state: NodeState) {
     let command = MemberCommand::SetState { node, state };
     let command = Command::Directory(DirectoryCommand::Members(command));
     let operation = OperationId::new(1, [node.0 as u8 * 8 + state as u8; 10]);
-    assert_eq!(cluster.propose(GroupId::DIRECTORY, operation, command).await, Ok(model::Reply::Done));
+    assert_eq!(cluster.propose(GroupId::DIRECTORY, operation, command).await, Ok(Reply::Done));
+}
+
+async fn until_removed(cluster: &Cluster, node: NodeId) {
+    until(async || match cluster.nodes().await {
+        Ok(nodes) if nodes[&node].state == NodeState::Removed => Ok(()),
+        other => Err(other.map(|nodes| nodes[&node].state)),
+    })
+    .await;
 }
 
 async fn all_stop(nodes: Vec<Node>) {
@@ -132,7 +140,18 @@ async fn two_nodes_join_and_hold_and_lead_everything_together() {
     assert!(overview.values().all(|report| report.clock_offset_ms.abs() < 60_000));
     let names: Vec<_> = one.cluster.nodes().await.unwrap().into_values().map(|row| row.facts.name).collect();
     assert_eq!(names, ["n1", "n2", "n3"]);
-    all_stop(vec![three, two, one]).await;
+    // Any node takes proposals, whoever leads.
+    for (at, cluster) in all.into_iter().enumerate() {
+        let reply = cluster.propose(SHARD, operation(10 + at as u64), create_account(AccountId(10 + at as u64))).await;
+        assert_eq!(reply, Ok(Reply::Done));
+    }
+    // A node that is gone for good is removed without it.
+    let gone = three.cluster.node();
+    stop(three.cluster).await;
+    set_state(&two.cluster, gone, NodeState::Leaving).await;
+    until_held_by(&[&one.cluster, &two.cluster]).await;
+    until_removed(&two.cluster, gone).await;
+    all_stop(vec![two, one]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,17 +185,13 @@ async fn a_node_that_leaves_gives_everything_up_and_keeps_nothing() {
     until_held_by(&[&one.cluster, &two.cluster]).await;
     set_state(&one.cluster, two.cluster.node(), NodeState::Leaving).await;
     until_held_by(&[&one.cluster]).await;
-    until(async || {
-        let state = one.cluster.nodes().await.unwrap()[&two.cluster.node()].state;
-        (state == NodeState::Removed).then_some(()).ok_or(state)
-    })
-    .await;
+    until_removed(&one.cluster, two.cluster.node()).await;
     until(async || {
         let left: Vec<_> = two.cluster.groups().collect();
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await;
-    one.cluster.propose(SHARD, operation(3), create_account(model::AccountId(2))).await.unwrap();
+    one.cluster.propose(SHARD, operation(3), create_account(AccountId(2))).await.unwrap();
     let homes = std::fs::read_dir(two.data.path().join("mail/example.org")).unwrap().count();
     assert_eq!(homes, 0);
     let peers = timeout(PATIENCE, async {

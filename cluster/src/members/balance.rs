@@ -2,9 +2,12 @@
 
 use super::leaders::preferred;
 use crate::handle::Cluster;
-use crate::limits::{BALANCE_INTERVAL, BALANCE_SETTLED_AFTER, CATCH_UP_LAG_MAX, CHANGE_TIMEOUT, TRANSFERS_PER_ROUND};
+use crate::limits::{
+    ABDICATION_TIMEOUT, BALANCE_INTERVAL, BALANCE_SETTLED_AFTER, CATCH_UP_LAG_MAX, CHANGE_TIMEOUT, TRANSFERS_PER_ROUND,
+};
 use crate::members::rows::Rows;
 use crate::raft::Replica;
+use futures::future::join_all;
 use model::NodeId;
 use model::directory::row::NodeState;
 use std::collections::BTreeSet;
@@ -57,6 +60,23 @@ async fn hand_over(cluster: &Cluster, rows: &Arc<Rows>, answering: &BTreeSet<Nod
             return;
         }
     }
+}
+
+/// Hands over what this node leads to whoever can take it, before it stops: nobody has to wait for an election then.
+pub async fn abdicate(cluster: &Cluster) {
+    let connected = connected(cluster);
+    let led = cluster.inner().holdings.groups().into_iter().filter_map(|group| {
+        let replica = group.replica().filter(|replica| replica.leadership().here)?;
+        let heir = connected.iter().filter(|node| **node != cluster.node()).find_map(|node| heir(&replica, *node))?;
+        Some((replica, heir))
+    });
+    let deadline = Instant::now() + ABDICATION_TIMEOUT;
+    join_all(led.map(|(replica, heir)| async move {
+        if let Err(error) = replica.transfer(heir, deadline).await {
+            tracing::debug!(group = %replica.parts().group, %error, "not handed over before stopping");
+        }
+    }))
+    .await;
 }
 
 /// The voter on a node, when it has what this leader has and no change is under way.

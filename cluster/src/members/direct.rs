@@ -34,7 +34,7 @@ async fn round(cluster: &Cluster) -> bool {
     !steps.is_empty() || !is_settled
 }
 
-/// The next steps, and whether every group is as its row says.
+/// The next steps, and whether every group is as its row says but for nodes that do not answer.
 fn decide<'a>(rows: &Rows, told: impl Iterator<Item = (NodeId, &'a Told)>) -> (Vec<Step>, bool) {
     let (mut reachable, mut holding, mut truth) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::<GroupId, &Is>::new());
     for (node, told) in told {
@@ -50,7 +50,7 @@ fn decide<'a>(rows: &Rows, told: impl Iterator<Item = (NodeId, &'a Told)>) -> (V
     }
     let is_settled = |group: &GroupId| {
         let (is, shall) = (truth.get(group), rows.shall(*group));
-        is.is_some_and(|is| shall.is_some_and(|shall| is.is_as(&shall)))
+        is.is_some_and(|is| shall.is_some_and(|shall| is.is_as_far_as(&shall, &reachable)))
     };
     let settled: BTreeSet<GroupId> = rows.groups.keys().copied().filter(is_settled).collect();
     // A group that waits for a node that does not answer must not hold up the others.

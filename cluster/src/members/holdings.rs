@@ -13,6 +13,8 @@ use model::{GroupId, NodeId};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use storage::Store;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -27,6 +29,8 @@ pub struct Holdings {
     running: RwLock<BTreeMap<GroupId, Running>>,
     /// As it is on disk. Held while a replica is made or erased: one at a time.
     identity: Mutex<Identity>,
+    /// The replicas that shall be here run. Until then none is made: it may be one of them.
+    has_started: AtomicBool,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -47,8 +51,8 @@ impl Holdings {
         tasks: TaskTracker,
     ) -> Arc<Self> {
         let node = identity.node;
-        let (running, identity) = (RwLock::default(), Mutex::new(identity));
-        Arc::new(Holdings { node, store, shared, running, identity, stopping, tasks })
+        let (running, identity, has_started) = (RwLock::default(), Mutex::new(identity), AtomicBool::new(false));
+        Arc::new(Holdings { node, store, shared, running, identity, has_started, stopping, tasks })
     }
 
     /// Opens the parts of every replica that shall be here; what was being erased is erased first. Also counts the
@@ -73,7 +77,9 @@ impl Holdings {
         started.into_iter().for_each(|group| drop(self.run(Arc::new(group))));
         let mut identity = self.identity.lock().await;
         let founded: Vec<_> = held_in(&identity, Stage::Founding);
-        self.set_stages(&mut identity, founded, Stage::Formed).await
+        self.set_stages(&mut identity, founded, Stage::Formed).await?;
+        self.has_started.store(true, Release);
+        Ok(())
     }
 
     fn run(&self, group: Arc<Group>) -> Arc<Group> {
@@ -104,6 +110,9 @@ impl Holdings {
     pub async fn find_or_make(&self, group: GroupId, replica: u64) -> Result<Replica, String> {
         if let Some(found) = self.find(group, replica) {
             return Ok(found);
+        }
+        if !self.has_started.load(Acquire) {
+            return Err("the node is starting".into());
         }
         let mut identity = self.identity.lock().await;
         if let Some(there) = self.group(group) {
@@ -267,7 +276,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_replica_is_made_once_and_an_erased_one_never_again() {
         let data = tempfile::tempdir().unwrap();
-        let (holdings, _) = open(data.path()).await;
+        let (holdings, parts) = open(data.path()).await;
+        assert!(holdings.find_or_make(SHARD, 7).await.is_err(), "not before the node has started");
+        holdings.start(parts).await.unwrap();
         assert!(holdings.find(SHARD, 7).is_none());
         holdings.find_or_make(SHARD, 7).await.unwrap();
         holdings.find_or_make(SHARD, 7).await.unwrap();
@@ -284,7 +295,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_replica_that_waits_may_be_empty_after_a_restart_and_an_erased_id_stays_refused() {
         let data = tempfile::tempdir().unwrap();
-        let (holdings, _) = open(data.path()).await;
+        let (holdings, parts) = open(data.path()).await;
+        holdings.start(parts).await.unwrap();
         holdings.find_or_make(SHARD, 7).await.unwrap();
         holdings.note_formed().await.unwrap();
         close(holdings).await;
@@ -296,6 +308,7 @@ mod tests {
         close(holdings).await;
         let (holdings, parts) = open(data.path()).await;
         assert!(parts.is_empty());
+        holdings.start(parts).await.unwrap();
         assert!(holdings.find_or_make(SHARD, 7).await.is_err());
         close(holdings).await;
     }
@@ -303,7 +316,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn erasing_that_a_crash_cut_short_is_finished_at_the_start() {
         let data = tempfile::tempdir().unwrap();
-        let (holdings, _) = open(data.path()).await;
+        let (holdings, parts) = open(data.path()).await;
+        holdings.start(parts).await.unwrap();
         holdings.find_or_make(SHARD, 7).await.unwrap();
         let mut identity = holdings.identity.lock().await.clone();
         identity.set_stage(SHARD, Stage::Erasing);

@@ -25,6 +25,7 @@ mod survey;
 mod sweep;
 mod token;
 
+pub use balance::abdicate;
 pub use front::Front;
 pub use holdings::Holdings;
 pub use join::{Join, join};

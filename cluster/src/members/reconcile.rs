@@ -70,23 +70,29 @@ async fn step(replica: &Replica, shall: &Shall) -> Result<(), ChangeError> {
 async fn change_voters(replica: &Replica, is: &Members, shall: &Shall, deadline: Instant) -> Result<(), ChangeError> {
     let own = replica.parts().replica;
     let Some(caught_up) = caught_up(replica) else { return Err(ChangeError::NotLeader) };
-    let newcomers = shall.voters.difference(&is.voters);
-    if newcomers.clone().any(|id| *id != own && !caught_up.contains(id)) {
-        // They are still being given the log.
+    let target = next_voters(&is.voters, &shall.voters, &caught_up);
+    if target == is.voters {
+        // Newcomers are still being given the log.
         return Ok(());
     }
-    if shall.voters.contains(&own) {
-        return replica.set_voters(shall.voters.clone(), deadline).await;
+    if target.contains(&own) {
+        return replica.set_voters(target, deadline).await;
     }
     // A leader that shall not vote hands over first, to somebody who stays.
-    let heir = shall.voters.iter().find(|id| is.voters.contains(id) && caught_up.contains(id));
-    match heir {
+    match target.iter().find(|id| is.voters.contains(id) && caught_up.contains(id)) {
         Some(heir) => replica.transfer(*heir, deadline).await,
         None => {
-            let both: BTreeSet<u64> = shall.voters.iter().copied().chain([own]).collect();
+            let both: BTreeSet<u64> = target.into_iter().chain([own]).collect();
             if both == is.voters { Ok(()) } else { replica.set_voters(both, deadline).await }
         }
     }
+}
+
+/// Newcomers vote once they have caught up, each for itself: one that is away holds up nobody. Who shall not vote any
+/// more does so until all of them do.
+fn next_voters(is: &BTreeSet<u64>, shall: &BTreeSet<u64>, caught_up: &BTreeSet<u64>) -> BTreeSet<u64> {
+    let ready: BTreeSet<u64> = shall.iter().copied().filter(|id| is.contains(id) || caught_up.contains(id)).collect();
+    if ready == *shall { ready } else { is.union(&ready).copied().collect() }
 }
 
 /// The replicas that lack only what came just now; `None` when this one does not lead.
@@ -95,4 +101,28 @@ fn caught_up(replica: &Replica) -> Option<BTreeSet<u64>> {
     let matched = replica.matched()?.into_iter();
     let near = matched.filter(|(_, index)| index.is_some_and(|index| index + CATCH_UP_LAG_MAX >= last));
     Some(near.map(|(id, _)| id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(is: &[u64], shall: &[u64], caught_up: &[u64]) -> Vec<u64> {
+        let set = |ids: &[u64]| ids.iter().copied().collect();
+        next_voters(&set(is), &set(shall), &set(caught_up)).into_iter().collect()
+    }
+
+    #[test]
+    fn voters_go_only_when_those_in_their_place_have_caught_up() {
+        assert_eq!(next(&[1, 2, 3], &[2, 3, 4], &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(next(&[1, 2, 3], &[2, 3, 4], &[1, 2, 3, 4]), [2, 3, 4]);
+        assert_eq!(next(&[1, 2, 3], &[1, 2], &[1]), [1, 2], "who is away goes on voting");
+    }
+
+    #[test]
+    fn a_newcomer_that_is_away_does_not_hold_up_another() {
+        assert_eq!(next(&[1], &[1, 2, 3], &[1, 3]), [1, 3]);
+        assert_eq!(next(&[1, 3], &[1, 2, 3], &[1, 3]), [1, 3]);
+        assert_eq!(next(&[1, 3], &[1, 2, 3], &[1, 2, 3]), [1, 2, 3]);
+    }
 }

@@ -37,9 +37,14 @@ pub struct Is {
 }
 
 impl Is {
-    /// Whether nothing is left to do.
-    pub fn is_as(&self, shall: &Shall) -> bool {
-        self.settled && self.places == shall.places && self.voters == shall.voters
+    /// Whether nothing is left to do that does not wait for a node which does not answer. A newcomer that never came
+    /// back must not keep others from coming.
+    pub fn is_as_far_as(&self, shall: &Shall, reachable: &BTreeSet<NodeId>) -> bool {
+        let there = |id: &u64| shall.places.get(id).is_some_and(|node| reachable.contains(node));
+        let placed = shall.places.iter().all(|(id, node)| self.places.get(id) == Some(node) || !there(id));
+        let voting = shall.voters.iter().all(|id| self.voters.contains(id) || !there(id));
+        let nobody_else = self.places.keys().all(|id| shall.places.contains_key(id));
+        self.settled && placed && voting && nobody_else && self.voters.is_subset(&shall.voters)
     }
 }
 
@@ -84,5 +89,27 @@ impl Cluster {
     pub async fn overview(&self) -> BTreeMap<NodeId, NodeReport> {
         let all = survey(self).await.into_iter();
         all.map(|(node, (told, offset))| (node, NodeReport { status: told.status, clock_offset_ms: offset })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_does_not_answer_may_be_missing_and_nobody_may_be_left_over() {
+        let places = |ids: &[u64]| ids.iter().map(|id| (*id, NodeId(*id))).collect::<BTreeMap<_, _>>();
+        let voters = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<_>>();
+        let is =
+            |ids: &[u64], voting: &[u64], settled| Is { places: places(ids), voters: voters(voting), settled, term: 1 };
+        let shall = Shall { places: places(&[1, 2]), voters: voters(&[1, 2]) };
+        let (all, without_two) = ([1, 2].map(NodeId).into(), [1].map(NodeId).into());
+        assert!(is(&[1, 2], &[1, 2], true).is_as_far_as(&shall, &all));
+        assert!(!is(&[1, 2], &[1, 2], false).is_as_far_as(&shall, &all));
+        for missing in [is(&[1], &[1], true), is(&[1, 2], &[1], true)] {
+            assert!(!missing.is_as_far_as(&shall, &all));
+            assert!(missing.is_as_far_as(&shall, &without_two));
+        }
+        assert!(!is(&[1, 2, 3], &[1, 2], true).is_as_far_as(&shall, &all));
     }
 }
