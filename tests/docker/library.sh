@@ -72,6 +72,7 @@ need_base_image() {
   local tree
   tree=$(mktemp -d)
   debootstrap --variant=minbase bookworm "$tree" >"$tree.log" 2>&1 || fail "debootstrap: see $tree.log"
+  rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/*
   tar -C "$tree" -c . | docker import --change 'CMD ["bash"]' - debian:bookworm-slim >/dev/null
   rm -rf "$tree" "$tree.log"
 }
