@@ -27,10 +27,11 @@ pub(super) async fn look(admin: &AdminService) -> Result<(Vec<NodeItem>, Vec<Sha
 pub(super) async fn create_token(admin: &AdminService, valid_seconds: u64) -> Result<AdminReply, AdminError> {
     let services = &admin.services;
     let valid_seconds = valid_seconds.min(TOKEN_VALID_SECONDS_MAX);
-    let token = services.cluster.create_token(Duration::from_secs(valid_seconds)).await.map_err(|error| match error {
-        TokenError::TooMany => AdminError::Refused(error.to_string()),
-        _ => AdminError::Unavailable(error.to_string()),
-    })?;
+    let token =
+        services.cluster.create_token(Duration::from_secs(valid_seconds)).await.map_err(|error| match error {
+            TokenError::TooMany => AdminError::Refused(error.to_string()),
+            _ => AdminError::Unavailable(error.to_string()),
+        })?;
     let own = services.directory.with_rows(|rows| view::node(rows, services.cluster.node())).map_err(unreadable)?;
     let address = own.map(|row| row.facts.address).unwrap_or_default();
     Ok(AdminReply::Token(TokenItem { token, address, valid_seconds }))

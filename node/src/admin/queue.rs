@@ -5,6 +5,7 @@ use super::protocol::{AdminError, AdminReply, Page, QueueItem, RecipientItem};
 use super::service::{AdminService, unreadable};
 use crate::limits::ADMIN_PAGE_ITEMS_MAX;
 use cluster::ReadView;
+use futures::future::join_all;
 use model::queue::row::{Progress, QueueRow};
 use model::queue::{QueueCommand, view};
 use model::{Command, GroupId, MessageId, OperationId, ReadError};
@@ -46,9 +47,9 @@ pub(super) async fn remove(admin: &AdminService, text: &str) -> Result<AdminRepl
     Ok(AdminReply::Done)
 }
 
-/// Messages in all queues, counted up to `most`.
+/// Messages in all queues that can be read now, counted up to `most`.
 pub(super) async fn count(admin: &AdminService, most: usize) -> Result<u64, AdminError> {
-    let views = shards(admin).await?;
+    let views: Vec<_> = open_all(admin).await.into_iter().filter_map(Result::ok).collect();
     let count = blocking(move || {
         let mut count = 0;
         for (_, rows) in &views {
@@ -75,17 +76,22 @@ async fn find(admin: &AdminService, message: MessageId) -> Result<(GroupId, Queu
     found.await?.ok_or_else(|| AdminError::Refused(format!("{message}: no such message in the queue")))
 }
 
+type Opened = Result<(GroupId, ReadView), AdminError>;
+
 /// The rows of every shard, also of those this node holds no replica of.
 async fn shards(admin: &AdminService) -> Result<Vec<(GroupId, ReadView)>, AdminError> {
+    open_all(admin).await.into_iter().collect()
+}
+
+async fn open_all(admin: &AdminService) -> Vec<Opened> {
     let cluster = &admin.services.cluster;
     let here: BTreeSet<GroupId> = cluster.groups().collect();
-    let mut views = Vec::new();
-    for shard in GroupId::shards() {
+    let open = async |shard: GroupId| {
         // What is here is good enough for a look, and answers without a quorum too.
         let rows = if here.contains(&shard) { cluster.read_stale(shard) } else { cluster.read(shard).await };
-        views.push((shard, rows.map_err(|error| AdminError::Unavailable(format!("{shard}: {error}")))?));
-    }
-    Ok(views)
+        rows.map(|rows| (shard, rows)).map_err(|error| AdminError::Unavailable(format!("{shard}: {error}")))
+    };
+    join_all(GroupId::shards().map(open)).await
 }
 
 async fn blocking<T: Send + 'static>(

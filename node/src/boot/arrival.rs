@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn the_bar_grows_with_the_groups_that_vote_here() {
         let row = |node| GroupRow { revision: 1, replicas: vec![ReplicaPlace { replica: 1, node: NodeId(node) }] };
-        let rows = BTreeMap::from([(GroupId(0), row(2)), (GroupId(1), row(2)), (GroupId(2), row(2)), (GroupId(3), row(1))]);
+        let rows =
+            BTreeMap::from([(GroupId(0), row(2)), (GroupId(1), row(2)), (GroupId(2), row(2)), (GroupId(3), row(1))]);
         let group = |group, role| GroupStatus {
             group: GroupId(group),
             replica: 1,

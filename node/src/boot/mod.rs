@@ -7,6 +7,7 @@ mod first_start;
 mod health;
 mod listeners;
 mod protocols;
+mod recovered;
 mod signals;
 mod standing;
 
@@ -101,6 +102,7 @@ async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
     let store = open_store(&config.data).await?;
     let files = certificate_files(config)?;
     let services = start_services(config, &store, Tls::load(&files)?).await?;
+    recovered::forget_the_others(&services).await.map_err(BootError::FirstStart)?;
     let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
     let running = serve(&services, &files, started).await?;
     banner::print(config, &running.listeners, first.as_ref());
@@ -123,7 +125,8 @@ fn raise_file_limit() {
     }
 }
 
-async fn open_store(data: &Path) -> Result<Store, BootError> {
+/// Opens the data directory of a node; fails when one runs there.
+pub(crate) async fn open_store(data: &Path) -> Result<Store, BootError> {
     let options = storage::Options {
         data: data.to_owned(),
         decode: Arc::new(|record: &[u8]| cluster::decode_record(record)),
@@ -185,10 +188,10 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
         release: env!("CARGO_PKG_VERSION").to_owned(),
         bind: config.cluster_bind(),
         advertise: config.advertise.as_ref().map(ToString::to_string),
-        join: config.join.as_ref().map(|join| cluster::Join {
-            address: join.address.to_string(),
-            token: join.token.0.clone(),
-        }),
+        join: config
+            .join
+            .as_ref()
+            .map(|join| cluster::Join { address: join.address.to_string(), token: join.token.0.clone() }),
         clock: Arc::clone(&clock),
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
     };

@@ -80,6 +80,9 @@ pub enum Command {
     /// Mail on its way to elsewhere
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// When nothing else helps
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Write shell completions to standard output
     #[command(after_help = "Example:\n  mailnode completions bash > /etc/bash_completion.d/mailnode")]
     Completions {
@@ -263,6 +266,20 @@ pub enum ShardCommand {
         /// How it is shown
         #[command(flatten)]
         listing: Listing,
+    },
+}
+
+/// `cluster …`
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Make a stopped node a cluster of one, when too many others are lost for good
+    #[command(
+        after_help = "The node must not run. What may be lost is printed first.\nExample:\n  mailnode cluster recover --data /srv/mail"
+    )]
+    Recover {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -5,6 +5,7 @@ mod exit;
 mod listing;
 mod members;
 mod password;
+mod recover;
 mod run;
 mod status;
 
@@ -15,7 +16,7 @@ pub(crate) use listing::table;
 use crate::config::{self, Config};
 use crate::limits::STRAGGLERS_TIMEOUT;
 use crate::{boot, runtime, telemetry};
-use arguments::Command;
+use arguments::{ClusterCommand, Command};
 use clap::{CommandFactory, Parser};
 
 /// Runs the whole program; what it returns becomes the exit code.
@@ -29,7 +30,10 @@ pub fn main() -> Exit {
             Exit::Done
         }
         Some(command) => match Config::data_directory(arguments.settings) {
-            Ok(data) => run::run(&data, command).unwrap_or_else(|failure| failure.tell()),
+            Ok(data) => match command {
+                Command::Cluster(ClusterCommand::Recover { yes }) => recover::run(&data, yes),
+                command => run::run(&data, command).unwrap_or_else(|failure| failure.tell()),
+            },
             Err(error) => exit::tell(&error, Exit::Usage),
         },
     }

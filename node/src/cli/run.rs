@@ -25,8 +25,8 @@ pub fn run(data: &Path, command: Command) -> Result<Exit, Failure> {
         Command::Node(command) => members::node(&mut client, command),
         Command::Shard(command) => members::shard(&mut client, command),
         Command::Queue(command) => queue(&mut client, command),
-        // Needs no node and is done before one is looked for.
-        Command::Completions { .. } => Ok(Exit::Done),
+        // These need no running node and are done before one is looked for.
+        Command::Completions { .. } | Command::Cluster(_) => Ok(Exit::Done),
     }
 }
 
