@@ -9,6 +9,7 @@ use crate::services::passwords::Passwords;
 use crate::tls::Tls;
 use cluster::{Clock, Cluster};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,8 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Whether sessions are taken.
     pub gate: Gate,
+    /// Whether a majority of the directory answered when it was last asked.
+    pub in_touch: Arc<AtomicBool>,
     /// Cancelled when the node stops: background work ends.
     pub stop: CancellationToken,
     /// Background work that `boot` waits for when it stops.

@@ -37,6 +37,8 @@ pub const RESOLUTIONS_REMEMBERED_MAX: usize = 20_000;
 pub const DIRECTORY_CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a node that receives replicas looks how far it is.
 pub const ARRIVAL_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a node makes sure that a majority is in reach: what `/readyz` says is no older than this and a timeout.
+pub const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 /// The pause between looks of a node that has just joined for its copy of the directory.
 pub const DIRECTORY_WAIT: Duration = Duration::from_millis(500);
 /// How long a verified password is taken again without hashing it: clients reconnect often, and a hash costs 20 ms.
@@ -70,7 +72,7 @@ pub const LARGE_PIECES_MAX: usize = 64;
 pub const SMTP_WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the acceptance of a message is proposed again while its outcome is unknown. Clients wait ten minutes
 /// (RFC 5321 section 4.5.3.2.6); a minority must say so within seconds (I10).
-pub const ACCEPT_PATIENCE: Duration = Duration::from_secs(15);
+pub const ACCEPT_PATIENCE: Duration = Duration::from_secs(8);
 /// How long a read waits for a leader: an election takes two seconds, and a client waits longer.
 pub const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// The same for reads that may be answered from what is here.
@@ -158,7 +160,7 @@ pub const ADMIN_PROPOSE_TIMEOUT: Duration = Duration::from_secs(20);
 pub const REAP_ENTRIES_MAX: usize = 100_000;
 /// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,
 /// and within the minute that clients wait.
-pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(10);
+pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(8);
 /// How often a node looks which groups it leads: news of an election, for work that is not in a hurry. 33 reads of a
 /// value in memory.
 pub const LEADERSHIP_LOOK_INTERVAL: Duration = Duration::from_millis(250);

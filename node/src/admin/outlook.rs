@@ -27,6 +27,11 @@ pub fn outlook(nodes: &[NodeItem], shards: &[ShardItem]) -> Vec<String> {
     said
 }
 
+/// Whether every group has a quorum and a leader.
+pub fn takes_writes(shards: &[ShardItem]) -> bool {
+    shards.iter().all(|shard| margin(shard).is_some() && shard.leader.is_some())
+}
+
 /// How many of its voters a group can still lose; `None` without a quorum.
 fn margin(shard: &ShardItem) -> Option<usize> {
     let voters = shard.replicas.iter().filter(|replica| replica.voter);
@@ -218,6 +223,7 @@ mod tests {
             first("abC", &["abC", "abC", "abC", "aC"]),
             "quorum lost on shard 3: no writes there until c answers again"
         );
+        assert!(takes_writes(&shards(&["abC"])) && !takes_writes(&shards(&["abC", "aC"])));
         assert_eq!(
             first("aBC", &["aBC", "aBC", "aBC"]),
             "quorum lost on the directory and shards 1-2: no writes there until enough of b and c answer again"

@@ -1,6 +1,6 @@
 //! How the node stands, in numbers and in plain words.
 
-use super::outlook::outlook;
+use super::outlook::{outlook, takes_writes};
 use super::protocol::{AdminError, AdminReply, StatusReport};
 use super::service::{AdminService, unreadable};
 use super::{members, queue};
@@ -19,6 +19,7 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
     let (domains, accounts, aliases) = counted.map_err(unreadable)?;
     let space = services.cluster.store().space();
     let (nodes, shards) = members::look(admin).await?;
+    let available = cluster.is_available() && takes_writes(&shards);
     let report = StatusReport {
         outlook: outlook(&nodes, &shards),
         nodes,
@@ -29,7 +30,7 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
         pid: std::process::id(),
         data: services.config.data.display().to_string(),
         uptime_seconds: admin.facts.started.elapsed().as_secs(),
-        available: cluster.is_available(),
+        available,
         notes: notes(&cluster, space.full),
         groups: cluster.groups.len() as u64,
         groups_led: cluster.groups.iter().filter(|group| group.role == Role::Leader).count() as u64,

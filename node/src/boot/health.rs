@@ -3,6 +3,7 @@
 use crate::context::Services;
 use crate::net::Permits;
 use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
 use web::Health;
 
 /// See the module.
@@ -20,6 +21,9 @@ impl Health for NodeHealth {
         }
         if !self.services.gate.is_open() {
             return Err("draining".to_owned());
+        }
+        if !self.services.in_touch.load(Ordering::Relaxed) {
+            return Err("a majority of the nodes is out of reach".to_owned());
         }
         if !self.services.cluster.status().is_available() {
             return Err("a group has no leader".to_owned());

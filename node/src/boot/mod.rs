@@ -31,6 +31,7 @@ use model::{GroupId, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use storage::Store;
 use tokio_util::sync::CancellationToken;
@@ -211,6 +212,7 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
         clock,
         metrics,
         gate: Gate::new(stop.clone()),
+        in_touch: Arc::new(AtomicBool::new(true)),
         stop,
         tasks: TaskTracker::new(),
     })
@@ -268,6 +270,7 @@ fn start_background(services: &Services, files: &CertificateFiles) {
         services.tasks.spawn(services.stop.clone().run_until_cancelled_owned(work));
     };
     in_background(standing::watch(services.clone()).boxed());
+    in_background(standing::stay_in_touch(services.clone()).boxed());
     in_background(arrival::tell(services.clone()).boxed());
     in_background(reap_orphans(services.cluster.clone(), Arc::clone(&services.clock)).boxed());
 }

@@ -2,12 +2,14 @@
 //! them elsewhere. Also forgets remembered answers when the directory changes.
 
 use crate::context::Services;
+use crate::limits::TOUCH_INTERVAL;
 use crate::net::Gate;
 use crate::services::directory::Directory;
 use crate::services::following::follow;
 use model::directory::row::NodeState;
 use model::directory::view;
 use model::{GroupId, NodeId};
+use std::sync::atomic::Ordering;
 
 /// Follows the directory. Never ends.
 pub async fn watch(services: Services) {
@@ -19,11 +21,26 @@ pub async fn watch(services: Services) {
     match follow(&services.cluster, GroupId::DIRECTORY, hear).await {}
 }
 
+/// Asks again and again whether a majority is in reach; a replica by itself cannot tell that the others are gone. Never ends.
+pub async fn stay_in_touch(services: Services) {
+    loop {
+        let in_touch = services.directory.catch_up().await;
+        if services.in_touch.swap(in_touch, Ordering::Relaxed) != in_touch {
+            match in_touch {
+                true => tracing::info!("a majority of the nodes is in reach again"),
+                false => tracing::warn!("a majority of the nodes is out of reach: nothing can be acknowledged"),
+            }
+        }
+        tokio::time::sleep(TOUCH_INTERVAL).await;
+    }
+}
+
 /// Reads one row of the directory, which is in memory.
 fn obey(directory: &Directory, node: NodeId, gate: &Gate) {
     let row = match directory.with_rows(|rows| view::node(rows, node)) {
         Ok(row) => row,
-        Err(error) => return tracing::warn!(%error, "what the directory says about this node cannot be read"),
+        // As on a node that was removed: its gate is closed already.
+        Err(error) => return tracing::debug!(%error, "what the directory says about this node cannot be read"),
     };
     let Some(row) = row else { return };
     let name = row.facts.name;

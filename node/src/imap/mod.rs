@@ -52,6 +52,10 @@ impl Protocol for Imap {
         "imap"
     }
 
+    fn closed_line(&self) -> &'static str {
+        "* BYE [UNAVAILABLE] This server is going out of service, connect again\r\n"
+    }
+
     fn busy_line(&self) -> &'static str {
         "* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
     }

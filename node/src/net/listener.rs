@@ -187,8 +187,12 @@ async fn accept_loop(listener: ActorRef<ListenerMessage>, start: ListenerStart) 
                 }
             }
             Err(reason) => {
-                tracing::warn!(listener = start.spec.name, %peer, ?reason, "connection refused");
-                turn_away(&stream, start.spec.security, &*start.spec.protocol);
+                match reason {
+                    // Expected while an operator drains the node.
+                    Refused::Closed => tracing::debug!(listener = start.spec.name, %peer, "sent elsewhere"),
+                    _ => tracing::warn!(listener = start.spec.name, %peer, ?reason, "connection refused"),
+                }
+                turn_away(&stream, start.spec.security, &*start.spec.protocol, reason);
             }
         }
     }
@@ -202,9 +206,10 @@ fn admit(start: &ListenerStart, peer: SocketAddr) -> Result<Admission, Refused> 
 }
 
 /// Says the protocol's word for "come back later" into the fresh socket's empty buffer, never waiting for the peer.
-pub(super) fn turn_away(stream: &TcpStream, security: Security, protocol: &dyn Protocol) {
+pub(super) fn turn_away(stream: &TcpStream, security: Security, protocol: &dyn Protocol, reason: Refused) {
     if security != Security::Implicit {
+        let line = if reason == Refused::Closed { protocol.closed_line() } else { protocol.busy_line() };
         // A peer that cannot even take one line learns it from the closed connection.
-        let _ = stream.try_write(protocol.busy_line().as_bytes());
+        let _ = stream.try_write(line.as_bytes());
     }
 }

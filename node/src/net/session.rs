@@ -14,6 +14,11 @@ pub trait Protocol: Send + Sync + 'static {
     /// The complete line (with CRLF) that tells a client of a full node to come back later.
     fn busy_line(&self) -> &'static str;
 
+    /// The complete line that sends a client to another node, when this one is draining.
+    fn closed_line(&self) -> &'static str {
+        self.busy_line()
+    }
+
     /// Talks to one client until the end of the session. Runs in a task of its own; a panic ends this session only.
     /// Under implicit TLS the handshake is already done. Must end soon after `session.stop` is cancelled, having told
     /// the client in the protocol's words.

@@ -154,8 +154,8 @@ impl Opening {
             ended.is_check = origin == Origin::Balancer;
             if let Origin::Client { source, .. } = origin {
                 ended.peer = source;
-                if permit.count(source.ip()).is_err() {
-                    turn_away(&stream, security, &*protocol);
+                if let Err(reason) = permit.count(source.ip()) {
+                    turn_away(&stream, security, &*protocol, reason);
                     return Err(SessionEnd::Refused("too many sessions of this address"));
                 }
             }

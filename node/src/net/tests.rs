@@ -28,6 +28,10 @@ impl Protocol for Echo {
         "busy\r\n"
     }
 
+    fn closed_line(&self) -> &'static str {
+        "elsewhere\r\n"
+    }
+
     fn serve(&self, connection: Connection, session: SessionContext) -> BoxFuture<'static, SessionSummary> {
         async move {
             let mut stream = BufReader::new(connection);
@@ -153,7 +157,7 @@ async fn a_closed_gate_sends_sessions_elsewhere_until_it_opens() {
     assert_eq!(rest, "bye\r\n");
     let mut text = String::new();
     TcpStream::connect(world.address).await.unwrap().read_to_string(&mut text).await.unwrap();
-    assert_eq!(text, "busy\r\n");
+    assert_eq!(text, "elsewhere\r\n");
     world.gate.open();
     let mut next = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(say(&mut next, "two").await, "two\n");

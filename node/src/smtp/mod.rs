@@ -60,6 +60,10 @@ impl Protocol for Smtp {
         }
     }
 
+    fn closed_line(&self) -> &'static str {
+        "421 4.3.2 This server is going out of service, connect again\r\n"
+    }
+
     fn busy_line(&self) -> &'static str {
         "421 4.3.2 Too many connections, try again later\r\n"
     }
