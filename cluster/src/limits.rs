@@ -200,15 +200,18 @@ pub const CALL_RETRY_WAIT_MAX: Duration = Duration::from_millis(100);
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a leader elsewhere may take to say how far to read.
 pub const READ_INDEX_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a proposal that is done elsewhere waits for the replica here to show it. Reads wait for what they need
-/// anyway, so a replica that is catching up does not hold proposals up for longer.
-pub const APPLIED_WAIT: Duration = Duration::from_secs(1);
+/// How long proposals and reads wait for the replica here to show what is done elsewhere, before they do without it.
+pub const BEHIND_MAX: Duration = Duration::from_millis(500);
+/// How long a replica that was seen to be behind is not waited for.
+pub const BEHIND_REMEMBERED: Duration = Duration::from_secs(1);
 /// Views of rows that nodes without a replica keep open here at a time: each pins what it shows.
 pub const VIEWS_SERVED_MAX: usize = 256;
 /// Bytes of rows in one answer to a scan from another node.
 pub const VIEW_CHUNK_BYTES: usize = 64 * 1024;
 /// A view that is not looked at for this long is closed.
 pub const VIEW_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Bodies that readers here wait for from other nodes at a time.
+pub const BODIES_BORROWED_MAX: usize = 8;
 /// How long one look at rows on another node may take.
 pub const VIEW_ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often lost bodies are looked for.

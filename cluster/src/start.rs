@@ -103,6 +103,7 @@ impl Cluster {
         let store = options.store.clone();
         let holdings = Holdings::new(store.clone(), identity, shared.clone(), stopping.clone(), tasks.clone());
         let calls = Calls::new(node, holdings.clone(), shared.wire.clone(), store.bodies(), stopping.clone());
+        calls.lend_bodies();
         let front = Front::new(holdings.clone(), calls.clone(), shared.wire.clone(), store.bodies());
         let handler = front.clone();
         let transport = Transport::bind(TransportOptions { bind, authority: authority.clone(), node, handler }).await?;

@@ -16,7 +16,7 @@ pub mod snapshot;
 pub mod state;
 pub mod store;
 
-pub use bodies::{Bodies, BodyHold, BodyReader, StagedBody};
+pub use bodies::{Bodies, BodyHold, BodyReader, Lender, StagedBody};
 pub use log::{Bounds, GroupLog, LogRecord, LogSize, Metrics};
 pub use snapshot::{Install, Manifest, Snapshot};
 pub use state::{ApplyItem, GroupState, ReadView};

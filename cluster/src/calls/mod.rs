@@ -11,6 +11,7 @@
 //! ```
 
 mod answer;
+mod borrow;
 mod follow;
 mod message;
 mod place;

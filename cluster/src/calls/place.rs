@@ -2,7 +2,7 @@
 //! directory lists.
 
 use crate::calls::Calls;
-use crate::limits::{CALL_RETRY_WAIT_MAX, CALL_RETRY_WAIT_MIN};
+use crate::limits::{BEHIND_REMEMBERED, CALL_RETRY_WAIT_MAX, CALL_RETRY_WAIT_MIN};
 use crate::raft::{Leadership, Replica};
 use model::{GroupId, NodeId};
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ pub enum Target {
 #[derive(Default)]
 pub struct Places {
     leaders: Mutex<HashMap<GroupId, NodeId>>,
+    /// Groups whose replica here was seen to be behind, and until when that is taken for granted.
+    behind: Mutex<HashMap<GroupId, Instant>>,
 }
 
 impl Places {
@@ -41,6 +43,16 @@ impl Places {
         self.leaders.lock().insert(group, node);
     }
 
+    /// Whether the replica here was behind a moment ago.
+    pub fn is_behind(&self, group: GroupId) -> bool {
+        self.behind.lock().get(&group).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// The replica here did not keep up.
+    pub fn fell_behind(&self, group: GroupId) {
+        self.behind.lock().insert(group, Instant::now() + BEHIND_REMEMBERED);
+    }
+
     /// Forgets it: it answers no more, or leads no more.
     pub fn forget(&self, group: GroupId) {
         self.leaders.lock().remove(&group);
@@ -51,13 +63,14 @@ impl Places {
 pub struct Tries {
     count: u32,
     hint: Option<NodeId>,
+    asked: Option<NodeId>,
     deadline: Instant,
 }
 
 impl Tries {
     /// None yet.
     pub fn new(deadline: Instant) -> Self {
-        Tries { count: 0, hint: None, deadline }
+        Tries { count: 0, hint: None, asked: None, deadline }
     }
 
     /// Goes on with another deadline.
@@ -77,29 +90,44 @@ impl Calls {
         self.groups.group(group)?.replica()
     }
 
-    /// Whom to ask next.
+    /// Whom to ask next: not the same node twice in a row when others may know more.
     pub(super) async fn target(&self, group: GroupId, tries: &mut Tries) -> Target {
         // A hint is newer than what is known here, but only for one try.
-        if let Some(node) = tries.hint.take().filter(|node| *node != self.node) {
-            return Target::There(node);
+        let hint = tries.hint.take().filter(|node| *node != self.node);
+        let mut target = match hint {
+            Some(node) => Target::There(node),
+            None => self.known(group, tries).await,
+        };
+        if let Target::There(node) = target
+            && tries.asked == Some(node)
+            && let Target::There(other) = self.listed(group, tries.count, Some(node)).await
+        {
+            target = Target::There(other);
         }
+        tries.asked = if let Target::There(node) = target { Some(node) } else { None };
+        target
+    }
+
+    async fn known(&self, group: GroupId, tries: &Tries) -> Target {
         match self.replica(group) {
             Some(replica) => match replica.leadership() {
                 Leadership { here: true, .. } => Target::Here(replica),
                 Leadership { leader: Some((_, node)), .. } if node != self.node => Target::There(node),
+                // It may be out of its group, or not in it yet: then others know more.
+                _ if tries.count % 2 == 1 => self.listed(group, tries.count / 2, None).await,
                 _ => Target::Nobody,
             },
             None => match self.places.heard(group) {
                 Some(node) => Target::There(node),
-                None => self.listed(group, tries.count).await,
+                None => self.listed(group, tries.count, None).await,
             },
         }
     }
 
     /// One of the nodes the directory lists for a group, another with every try.
-    async fn listed(&self, group: GroupId, count: u32) -> Target {
+    async fn listed(&self, group: GroupId, count: u32, except: Option<NodeId>) -> Target {
         let mut nodes = self.nodes_of(group).await;
-        nodes.retain(|node| *node != self.node);
+        nodes.retain(|node| *node != self.node && Some(*node) != except);
         let turn = nodes.len().checked_sub(1).map(|last| count as usize % (last + 1));
         turn.and_then(|turn| nodes.get(turn).copied()).map_or(Target::Nobody, Target::There)
     }

@@ -5,7 +5,7 @@ use crate::calls::Calls;
 use crate::calls::message::{Propose, Proposed, decode, encode, millis, not_proposed};
 use crate::calls::place::{Target, Tries, exists};
 use crate::error::ProposeError;
-use crate::limits::{APPLIED_WAIT, FORWARD_TIMEOUT, PROPOSE_TIMEOUT};
+use crate::limits::{BEHIND_MAX, FORWARD_TIMEOUT, PROPOSE_TIMEOUT};
 use crate::raft::Proposal;
 use crate::transport::Service;
 use bytes::Bytes;
@@ -63,9 +63,11 @@ impl Calls {
             // It may have been carried out before its leader was lost.
             () = self.leader_lost(node, group) => return Err(ProposeError::Unknown),
         };
-        if let Some(replica) = self.replica(group) {
-            // It is done whether or not the replica here keeps up, and reads wait for what they need.
-            let _ = replica.wait_applied(index, deadline.min(Instant::now() + APPLIED_WAIT)).await;
+        if let Some(replica) = self.replica(group).filter(|_| !self.places.is_behind(group))
+            && replica.wait_applied(index, deadline.min(Instant::now() + BEHIND_MAX)).await.is_err()
+        {
+            // It is done whether or not the replica here keeps up, and reads see to themselves.
+            self.places.fell_behind(group);
         }
         Ok(reply)
     }
@@ -97,7 +99,7 @@ impl Calls {
     }
 
     /// Ends when the replica here sees another leader than `node`; never without a replica.
-    async fn leader_lost(&self, node: NodeId, group: GroupId) {
+    pub(super) async fn leader_lost(&self, node: NodeId, group: GroupId) {
         let Some(replica) = self.replica(group) else { return std::future::pending().await };
         let mut seen = replica.leadership();
         // At first the leader may be one that is only hinted at.

@@ -7,28 +7,39 @@ use crate::calls::Calls;
 use crate::calls::message::{Indexed, ReadIndex, decode, encode};
 use crate::calls::place::{Target, Tries};
 use crate::error::ReadError;
-use crate::limits::{READ_INDEX_TIMEOUT, READ_TIMEOUT};
+use crate::limits::{BEHIND_MAX, READ_INDEX_TIMEOUT, READ_TIMEOUT};
 use crate::raft::Replica;
 use crate::transport::Service;
 use model::{GroupId, NodeId};
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// What came of a barrier.
+pub enum Passed {
+    /// The rows here show it all.
+    Here {
+        /// Whether anybody had to be asked.
+        asked: bool,
+    },
+    /// The replica here does not keep up: it is new, or was away. Others show it.
+    Behind,
+}
+
 impl Calls {
-    /// Passes when the replica here shows everything that was acknowledged before. Says whether somebody was asked.
-    pub async fn barrier(self: &Arc<Self>, group: GroupId) -> Result<bool, ReadError> {
+    /// Waits until the replica here shows everything that was acknowledged before, as far as it keeps up.
+    pub(super) async fn barrier(self: &Arc<Self>, group: GroupId) -> Result<Passed, ReadError> {
         let deadline = Instant::now() + READ_TIMEOUT;
         let mut tries = Tries::new(deadline);
         loop {
             let held = self.groups.group(group).ok_or(ReadError::NotLeader { hint: None })?;
             let replica = held.reader()?;
             let passed = match self.target(group, &mut tries).await {
-                Target::Here(leader) => leader.barrier().await,
-                Target::There(node) => self.catch_up(node, group, &replica, deadline).await,
+                Target::Here(leader) => leader.barrier().await.map(|asked| Passed::Here { asked }),
+                Target::There(node) => self.catch_up(node, group, &replica).await,
                 Target::Nobody => Err(ReadError::Unavailable),
             };
             match passed {
-                Ok(asked) => return Ok(asked),
+                Ok(passed) => return Ok(passed),
                 Err(ReadError::NotLeader { hint }) => tries.learn(hint),
                 Err(ReadError::Unavailable) => {}
                 Err(error) => return Err(error),
@@ -39,24 +50,24 @@ impl Calls {
         }
     }
 
-    async fn catch_up(
-        self: &Arc<Self>,
-        node: NodeId,
-        group: GroupId,
-        replica: &Replica,
-        deadline: Instant,
-    ) -> Result<bool, ReadError> {
+    async fn catch_up(self: &Arc<Self>, node: NodeId, group: GroupId, replica: &Replica) -> Result<Passed, ReadError> {
         let calls = self.clone();
         let index = self.questions.ask(group, move || async move { calls.read_index_at(node, group).await }).await?;
-        replica.wait_applied(index, deadline).await?;
-        Ok(true)
+        if replica.wait_applied(index, Instant::now() + BEHIND_MAX).await.is_ok() {
+            return Ok(Passed::Here { asked: true });
+        }
+        self.places.fell_behind(group);
+        Ok(Passed::Behind)
     }
 
     async fn read_index_at(&self, node: NodeId, group: GroupId) -> Result<u64, ReadError> {
         let transport = self.wire.transport().map_err(|_| ReadError::Unavailable)?;
         let deadline = Instant::now() + READ_INDEX_TIMEOUT;
         let asked = transport.call(node, Service::ReadIndex, encode(&ReadIndex { group }), deadline);
-        let answer = asked.await.map_err(|_| ReadError::Unavailable)?;
+        let answer = tokio::select! {
+            answer = asked => answer.map_err(|_| ReadError::Unavailable)?,
+            () = self.leader_lost(node, group) => return Err(ReadError::Unavailable),
+        };
         decode::<Indexed>(&answer).map_err(|_| ReadError::Unavailable)?.into()
     }
 

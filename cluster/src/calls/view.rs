@@ -94,16 +94,17 @@ impl Pinned {
             let answer = answer.map_err(|error| error.to_string())?.ok_or("the other node let go of the rows")?;
             decode(&answer)
         };
-        self.wait(asked).map_err(|error: String| ReadError(format!("rows on another node: {error}")))
+        wait(&self.runtime, asked).map_err(|error: String| ReadError(format!("rows on another node: {error}")))
     }
+}
 
-    fn wait<T>(&self, asked: impl Future<Output = T>) -> T {
-        match Handle::try_current() {
-            Ok(current) if current.runtime_flavor() == RuntimeFlavor::MultiThread => {
-                tokio::task::block_in_place(|| self.runtime.block_on(asked))
-            }
-            _ => self.runtime.block_on(asked),
+/// Waits for something asynchronous where blocking is allowed, or on a worker of a runtime of several threads.
+pub(super) fn wait<T>(runtime: &Handle, asked: impl Future<Output = T>) -> T {
+    match Handle::try_current() {
+        Ok(current) if current.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(|| runtime.block_on(asked))
         }
+        _ => runtime.block_on(asked),
     }
 }
 

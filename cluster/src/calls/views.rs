@@ -3,6 +3,7 @@
 use crate::calls::Calls;
 use crate::calls::message::{ViewAnswer, ViewAsk, ViewHead, decode, encode};
 use crate::calls::place::{Target, Tries, exists};
+use crate::calls::read::Passed;
 use crate::calls::view::ReadView;
 use crate::error::ReadError;
 use crate::limits::{READ_TIMEOUT, VIEW_CHUNK_BYTES, VIEW_IDLE_MAX, VIEWS_SERVED_MAX};
@@ -26,14 +27,18 @@ impl Calls {
     /// The rows of a group with everything in them that was acknowledged before the call. Says whether somebody was asked.
     pub async fn read(self: &Arc<Self>, group: GroupId) -> Result<(ReadView, bool), ReadError> {
         exists(group).map_err(|hint| ReadError::NotLeader { hint })?;
-        match self.groups.group(group) {
-            Some(held) => {
-                let asked = self.barrier(group).await?;
-                let rows = held.parts().state.read().map_err(|error| ReadError::Broken(error.to_string()))?;
-                Ok((rows.into(), asked))
-            }
-            None => self.read_elsewhere(group).await.map(|rows| (rows, true)),
+        if self.groups.group(group).is_some()
+            && !self.places.is_behind(group)
+            && let Passed::Here { asked } = self.barrier(group).await?
+        {
+            return self.rows_here(group).map(|rows| (rows, asked));
         }
+        self.read_elsewhere(group).await.map(|rows| (rows, true))
+    }
+
+    fn rows_here(&self, group: GroupId) -> Result<ReadView, ReadError> {
+        let held = self.groups.group(group).ok_or(ReadError::NotLeader { hint: None })?;
+        held.parts().state.read().map(ReadView::from).map_err(|error| ReadError::Broken(error.to_string()))
     }
 
     async fn read_elsewhere(&self, group: GroupId) -> Result<ReadView, ReadError> {
@@ -75,7 +80,13 @@ impl Calls {
         let ViewHead { group } = decode(head)?;
         let opened = match self.views.0.try_acquire() {
             _ if self.groups.group(group).is_none() => Err(format!("{group} is not here")),
-            Ok(permit) => self.read(group).await.map(|(rows, _)| (rows, permit)).map_err(|error| error.to_string()),
+            // Not from elsewhere: nodes would send each other round in a ring.
+            Ok(permit) => match self.barrier(group).await {
+                Ok(Passed::Here { .. }) => self.rows_here(group).map(|rows| (rows, permit)),
+                Ok(Passed::Behind) => Err(ReadError::Unavailable),
+                Err(error) => Err(error),
+            }
+            .map_err(|error| error.to_string()),
             Err(_) => Err("too many views are open".into()),
         };
         let (mut rows, _permit) = match opened {

@@ -63,7 +63,7 @@ impl Packer {
             Some(open) => open,
             None => {
                 let Some(hash) = self.waiting.next() else { return Ok(None) };
-                match self.bodies.open_body(&hash) {
+                match self.bodies.open_here(&hash) {
                     Ok(reader) => (hash, reader, 0),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Piece::Absent(hash))),
                     Err(error) => return Err(error),

@@ -17,8 +17,8 @@ use model::{BodyHash, GroupId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Directory of bodies that no applied entry names yet.
@@ -31,6 +31,13 @@ pub struct Bodies {
     waiting: Mutex<Waiting>,
     locks: Vec<Mutex<()>>,
     missing: Mutex<BTreeSet<BodyHash>>,
+    lender: OnceLock<Box<dyn Lender>>,
+}
+
+/// Gets bodies that are not on this node from wherever they are.
+pub trait Lender: Send + Sync {
+    /// Stages a body here; `false` when nobody has it. Blocks on other nodes: never for an async worker.
+    fn lend(&self, hash: &BodyHash) -> io::Result<bool>;
 }
 
 /// Bodies between their arrival and the entry that names them being applied.
@@ -95,7 +102,14 @@ impl Bodies {
     /// Bodies of `disk`, whose directories ([`Self::directories`]) are there.
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         let locks = (0..limits::BODY_LOCKS).map(|_| Mutex::new(())).collect();
-        Bodies { disk, next_temporary: AtomicU64::new(0), waiting: Mutex::default(), locks, missing: Mutex::default() }
+        Bodies {
+            disk,
+            next_temporary: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            locks,
+            missing: Mutex::default(),
+            lender: OnceLock::new(),
+        }
     }
 
     /// The directories bodies need.
@@ -109,8 +123,29 @@ impl Bodies {
         StagedBody::new(self.clone())
     }
 
-    /// Opens a body; `NotFound` when it is not on this node.
+    /// From now on bodies that are not here are asked of `lender`. Only the first one counts.
+    pub fn borrow_from(&self, lender: Box<dyn Lender>) {
+        // A second one would say the same.
+        let _ = self.lender.set(lender);
+    }
+
+    /// Opens a body; `NotFound` when nobody has it. One from elsewhere stays here for a while as a staged file that nothing
+    /// names. May block on another node.
     pub fn open_body(&self, hash: &BodyHash) -> io::Result<BodyReader> {
+        match (self.open_here(hash), self.lender.get()) {
+            (Err(error), Some(lender)) if error.kind() == io::ErrorKind::NotFound => {
+                if lender.lend(hash)? {
+                    self.open_here(hash)
+                } else {
+                    Err(error)
+                }
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    /// Opens a body; `NotFound` when it is not on this node.
+    pub fn open_here(&self, hash: &BodyHash) -> io::Result<BodyReader> {
         let file = match self.disk.open(&place(hash)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.open(&staged_path(hash)),
             other => other,
