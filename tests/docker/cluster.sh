@@ -52,7 +52,11 @@ send() {
   wait_until "$FAILOVER_SECONDS_MAX" "$1 is taken" try_send "$1" "$2"
   expected+=("$1 $(<"$digest")")
 }
-try_send() { mail send starttls 587 "$1" "$2" >"$digest"; }
+try_send() {
+  mail send starttls 587 "$1" "$2" >"$digest" 2>"$notes/refusal" && return
+  printf '%s is not taken yet: %s\n' "$1" "$(tail -n 1 "$notes/refusal")" >&9
+  return 1
+}
 
 # Every acknowledged message with its bytes, and every line that was ever read still as it was.
 everything_is_there() {
@@ -127,5 +131,12 @@ for node in node1 node2 node3; do
   code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps --all --quiet "$node" 2>/dev/null || container "$node")")
   [ "$code" = 0 ] || fail "$node: exit code $code after SIGTERM"
 done
+
+step "all start again"
+compose start
+for service in node1 node2 node3 haproxy; do up_and_healthy "$service"; done
+check
+send seventh 1000
+check
 
 step "passed: three nodes behind a balancer"
