@@ -147,7 +147,10 @@ pub const COMPLAINTS_REMEMBERED_MAX: usize = 256;
 /// After this long a complaint is logged again.
 pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(600);
 /// How often leaders send heartbeats: several fit into an election timeout, so that losing one changes nothing.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(150);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(200);
+/// How long after a heartbeat a follower's timers rest. They are looked at with every beat of this node, so they run
+/// again well before the lease of a silent leader and the shortest election timeout have passed.
+pub const LEADER_SILENCE_MAX: Duration = Duration::from_millis(300);
 /// How long heartbeats of different groups wait for each other before they leave together.
 pub const BEAT_WINDOW: Duration = Duration::from_millis(5);
 /// Heartbeats that wait for their call to one peer: more than a node has groups.

@@ -6,23 +6,16 @@ use crate::transport::Transport;
 use model::BodyHash;
 use std::io;
 use storage::Store;
-use tokio_util::sync::CancellationToken;
 
-/// Looks for lost bodies now and then until `stopping`.
-pub async fn run(store: Store, transport: Transport, stopping: CancellationToken) {
-    let work = async {
-        loop {
-            for hash in store.bodies().missing() {
-                if let Err(error) = mend(&store, &transport, hash).await {
-                    tracing::warn!(body = hash.to_hex(), %error, "a message's body is missing here and could not be fetched");
-                }
+/// Looks for lost bodies now and then, for ever.
+pub async fn run(store: Store, transport: Transport) {
+    loop {
+        for hash in store.bodies().missing() {
+            if let Err(error) = mend(&store, &transport, hash).await {
+                tracing::warn!(body = hash.to_hex(), %error, "a message's body is missing here and could not be fetched");
             }
-            tokio::time::sleep(MEND_INTERVAL).await;
         }
-    };
-    tokio::select! {
-        () = stopping.cancelled() => {}
-        () = work => {}
+        tokio::time::sleep(MEND_INTERVAL).await;
     }
 }
 

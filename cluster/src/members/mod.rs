@@ -35,6 +35,7 @@ pub use planner::Step;
 pub use rows::Directory;
 pub use steward::form;
 
+use crate::exchange::mend;
 use crate::handle::Cluster;
 use crate::transport::Peer;
 use model::NodeId;
@@ -52,4 +53,5 @@ pub fn start(cluster: &Cluster, peers: BTreeMap<NodeId, Peer>) {
     cluster().spawn(reconcile::run(cluster()));
     cluster().spawn(direct::run(cluster()));
     cluster().spawn(balance::run(cluster()));
+    cluster().spawn(mend::run(cluster().store().clone(), cluster().inner().transport.clone()));
 }

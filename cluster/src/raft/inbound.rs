@@ -12,6 +12,7 @@ use crate::transport::{CallError, Duplex, Service};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
 use model::NodeId;
+use openraft::raft::StreamAppendError;
 use serde::Serialize;
 use std::sync::Arc;
 use storage::Bodies;
@@ -80,7 +81,11 @@ impl Inbound {
         if response.is_conflict() && beat.previous.is_none() {
             return None;
         }
-        Some(response.into_stream_result(beat.previous, beat.previous))
+        let appended = response.into_stream_result(beat.previous, beat.previous);
+        if !matches!(appended, Err(StreamAppendError::HigherVote(_))) {
+            replica.heard();
+        }
+        Some(appended)
     }
 
     fn find(&self, to: Address) -> Result<Replica, String> {

@@ -1,30 +1,27 @@
 //! The node's heart: makes all its leaders send their heartbeats at the same moment, so that those to one peer share a
-//! frame. Replicas enter when they are built and are dropped when they have stopped.
+//! frame, and lets a follower's timers rest while it hears its leader. Replicas enter when they are built and are
+//! dropped when they have stopped.
 
 use crate::limits::HEARTBEAT_INTERVAL;
-use crate::raft::machine::Machine;
-use crate::raft::types::TypeConfig;
+use crate::raft::replica::{Replica, WeakReplica};
 use futures::future::join_all;
-use openraft::Raft;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-type Instance = Raft<TypeConfig, Machine>;
-
-/// The replicas of a node that may lead.
+/// The replicas of a node.
 #[derive(Default)]
 pub struct Pulse {
-    replicas: Arc<Mutex<Vec<Weak<Instance>>>>,
+    replicas: Arc<Mutex<Vec<WeakReplica>>>,
     running: OnceLock<()>,
 }
 
 impl Pulse {
     /// Adds a replica, for as long as somebody else holds it.
-    pub fn add(&self, replica: &Arc<Instance>) {
+    pub fn add(&self, replica: &Replica) {
         let mut replicas = self.replicas.lock();
-        replicas.retain(|known| known.strong_count() > 0);
-        replicas.push(Arc::downgrade(replica));
+        replicas.retain(|known| known.upgrade().is_some());
+        replicas.push(replica.downgrade());
     }
 
     /// Beats until the node ends.
@@ -36,15 +33,17 @@ impl Pulse {
     }
 }
 
-async fn run(replicas: Weak<Mutex<Vec<Weak<Instance>>>>) {
+async fn run(replicas: Weak<Mutex<Vec<WeakReplica>>>) {
     let mut ticks = interval(HEARTBEAT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let Some(replicas) = replicas.upgrade() else { return };
-        let all: Vec<Arc<Instance>> = replicas.lock().iter().filter_map(Weak::upgrade).collect();
-        let leaders = all.iter().filter(|replica| replica.is_leader());
-        let beaten = join_all(leaders.map(|leader| async move { leader.trigger().heartbeat().await.is_ok() }));
+        let all: Vec<Replica> = replicas.lock().iter().filter_map(WeakReplica::upgrade).collect();
+        drop(replicas);
+        all.iter().for_each(Replica::set_timers);
+        let leaders = all.iter().filter(|replica| replica.leads_others());
+        let beaten = join_all(leaders.map(|leader| async move { leader.raft().trigger().heartbeat().await.is_ok() }));
         // A group whose task is stuck must not hold up the others' next beat.
         let _ = timeout(HEARTBEAT_INTERVAL, beaten).await;
     }

@@ -2,7 +2,7 @@
 //! whoever holds it decides what happens then.
 
 use crate::error::{ProposeError, StartError};
-use crate::limits::RECOVERY_TIMEOUT;
+use crate::limits::{LEADER_SILENCE_MAX, RECOVERY_TIMEOUT};
 use crate::raft::config;
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
@@ -14,8 +14,9 @@ use model::{GroupId, NodeId, Reply};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use openraft::{Raft, RaftMetrics, ServerState};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tokio::time::{Instant, timeout_at};
 
 type Metrics = RaftMetrics<TypeConfig>;
@@ -28,9 +29,11 @@ pub struct Replica {
 }
 
 struct Inner {
-    raft: Arc<Raft<TypeConfig, Machine>>,
+    raft: Raft<TypeConfig, Machine>,
     metrics: MetricsWatch,
     parts: Parts,
+    /// When the leader was last heard.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Replica {
@@ -45,18 +48,20 @@ impl Replica {
         let config = Arc::new(config::replica().map_err(|error| parts.failed(error))?);
         let network = Network::new(parts.group, parts.wire.clone());
         let raft = Raft::new(parts.replica, config, network, log, Machine::new(parts)).await;
-        let raft = Arc::new(raft.map_err(|error| parts.failed(error))?);
-        let replica = Replica { inner: Arc::new(Inner { metrics: raft.metrics(), raft, parts: parts.clone() }) };
+        let raft = raft.map_err(|error| parts.failed(error))?;
+        let replica = Replica {
+            inner: Arc::new(Inner { metrics: raft.metrics(), raft, parts: parts.clone(), heard: Mutex::default() }),
+        };
         if let Err(error) = replica.make_ready(is_empty && origin == Origin::Founder).await {
             replica.stop().await;
             return Err(error);
         }
-        parts.wire.pulse.add(&replica.inner.raft);
+        parts.wire.pulse.add(&replica);
         Ok(replica)
     }
 
     async fn make_ready(&self, founds: bool) -> Result<(), StartError> {
-        let Inner { raft, metrics, parts } = &*self.inner;
+        let Inner { raft, metrics, parts, .. } = &*self.inner;
         if founds {
             let members = BTreeMap::from([(parts.replica, parts.member.clone())]);
             raft.initialize(members).await.map_err(|error| parts.failed(error))?;
@@ -166,11 +171,36 @@ impl Replica {
         self.metrics().borrow_watched().running_state.as_ref().err().map(|fatal| fatal.to_string())
     }
 
-    /// A leader without any other replica needs no heartbeat and no election timer.
-    fn set_timers(&self) {
+    /// Timers run only to notice that the leader is gone: a leader and whoever hears one need none.
+    pub(in crate::raft) fn set_timers(&self) {
+        let hears = self.inner.heard.lock().is_some_and(|heard| heard.elapsed() < LEADER_SILENCE_MAX);
+        self.raft().runtime_config().tick(!self.leads() && !hears);
+    }
+
+    /// The leader's heartbeat was accepted.
+    pub(in crate::raft) fn heard(&self) {
+        *self.inner.heard.lock() = Some(Instant::now());
+    }
+
+    /// Whether this replica leads a group that has others.
+    pub(in crate::raft) fn leads_others(&self) -> bool {
         let metrics = self.metrics().borrow_watched();
-        let alone = only_voter(&metrics, metrics.id) && metrics.membership_config.nodes().count() == 1;
-        self.raft().runtime_config().tick(!(alone && metrics.state == ServerState::Leader));
+        metrics.state == ServerState::Leader && metrics.membership_config.membership().nodes().count() > 1
+    }
+
+    /// A handle that does not keep the replica.
+    pub(in crate::raft) fn downgrade(&self) -> WeakReplica {
+        WeakReplica(Arc::downgrade(&self.inner))
+    }
+}
+
+/// A handle of a replica that may be gone.
+pub(in crate::raft) struct WeakReplica(Weak<Inner>);
+
+impl WeakReplica {
+    /// The replica, when somebody holds it.
+    pub fn upgrade(&self) -> Option<Replica> {
+        self.0.upgrade().map(|inner| Replica { inner })
     }
 }
 
