@@ -91,6 +91,24 @@ pub enum StartError {
         /// Which.
         group: GroupId,
     },
+    /// The other nodes use what this release does not know.
+    #[error(
+        "the cluster uses format {active}, this release speaks only up to {spoken}: install the release of the other nodes"
+    )]
+    Outdated {
+        /// The format in use.
+        active: u32,
+        /// The highest that this release speaks.
+        spoken: u32,
+    },
+    /// A recovery was begun here and must be finished first; half of it is neither the old cluster nor the new.
+    #[error(
+        "a recovery of this data directory was begun and not finished; repeat it: mailnode cluster recover --data {data}"
+    )]
+    Recovering {
+        /// The data directory.
+        data: String,
+    },
     /// The work was cut short: the process is ending.
     #[error("interrupted: {0}")]
     Interrupted(String),

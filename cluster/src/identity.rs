@@ -4,6 +4,7 @@
 //! has data from one that was never given any, so that a replica that lost its log is never started as if it were new.
 
 use crate::error::StartError;
+use bytes::Bytes;
 use model::{GroupId, NodeId, codec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ const FILE: &str = "identity";
 const FORMAT: u8 = 2;
 /// What the first release wrote.
 const FORMAT_OF_ONE_NODE: u8 = 1;
+/// What stands here while a recovery is under way; see [`crate::recover`].
+pub const FORMAT_OF_RECOVERY: u8 = 3;
 
 /// The identity record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,9 +96,11 @@ impl Identity {
 
     /// Reads the record; `None` in a new data directory. Blocks.
     pub fn load(store: &Store) -> Result<Option<Self>, StartError> {
-        let read = store.identity().map_err(|error| StartError::File { path: FILE.into(), error })?;
-        let damaged = |error: model::ReadError| StartError::Damaged { path: FILE.into(), reason: error.to_string() };
-        read.map(|bytes| Self::decode(&bytes).map_err(damaged)).transpose()
+        let Some(bytes) = read(store)? else { return Ok(None) };
+        if bytes.first() == Some(&FORMAT_OF_RECOVERY) {
+            return Err(StartError::Recovering { data: store.data().display().to_string() });
+        }
+        Self::decode(&bytes).map(Some).map_err(damaged)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, model::ReadError> {
@@ -109,9 +114,23 @@ impl Identity {
 
     /// Writes the record durably. Blocks.
     pub fn save(&self, store: &Store) -> Result<(), StartError> {
-        let bytes = codec::encode_as(FORMAT, self);
-        store.set_identity(&bytes).map_err(|error| StartError::File { path: FILE.into(), error })
+        write(store, &codec::encode_as(FORMAT, self))
     }
+}
+
+/// The record's bytes, whatever they say. Blocks.
+pub fn read(store: &Store) -> Result<Option<Bytes>, StartError> {
+    store.identity().map_err(|error| StartError::File { path: FILE.into(), error })
+}
+
+/// Replaces the record durably. Blocks.
+pub fn write(store: &Store, bytes: &[u8]) -> Result<(), StartError> {
+    store.set_identity(bytes).map_err(|error| StartError::File { path: FILE.into(), error })
+}
+
+/// The record does not say what it should.
+pub fn damaged(error: model::ReadError) -> StartError {
+    StartError::Damaged { path: FILE.into(), reason: error.to_string() }
 }
 
 #[cfg(test)]

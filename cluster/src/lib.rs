@@ -25,7 +25,7 @@ mod members;
 pub mod metrics;
 mod placement;
 mod raft;
-mod recover;
+pub mod recover;
 mod start;
 pub mod status;
 #[cfg(test)]
@@ -40,7 +40,6 @@ pub use handle::Cluster;
 pub use members::{Join, Step, TokenError};
 pub use metrics::ClusterMetrics;
 pub use raft::codec::decode_record;
-pub use recover::{Prospect, RECOVERED_SETTING, Recovery};
 pub use start::{Progress, StartOptions};
 pub use status::{ClusterStatus, GroupStatus, NodeReport, ReplicaStatus, Role};
 pub use storage::{Bodies, BodyReader, StagedBody};

@@ -85,6 +85,12 @@ pub const BALANCE_SETTLED_AFTER: Duration = Duration::from_secs(5);
 pub const ABDICATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long shutdown waits for proposals on their way before it stops the groups.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the leader of the directory looks whether every node speaks a later format, when the directory does not change.
+pub const GATE_INTERVAL: Duration = Duration::from_secs(5);
+/// Replica ids passed over when one node goes on without the others: more than these can have drawn without its knowledge.
+pub const REPLICAS_SKIPPED: u64 = 1 << 20;
+/// Account ids passed over for the same reason.
+pub const ACCOUNTS_SKIPPED: u64 = 1 << 20;
 
 // Certificates.
 

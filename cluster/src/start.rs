@@ -10,7 +10,7 @@ use crate::files::Files;
 use crate::handle::{Cluster, Inner};
 use crate::identity::Identity;
 use crate::limits::{DIRECTORY_WAIT, PROPOSED_BYTES_MAX, RECOVERY_TIMEOUT};
-use crate::members::{self, Directory, FORMAT, Front, Holdings, Join, form, load_peers};
+use crate::members::{self, Directory, FORMAT, Front, Holdings, Join, check_format, form, load_peers};
 use crate::placement::Placements;
 use crate::raft::{Replay, Shared};
 use crate::transport::{Peer, Transport, TransportError, TransportOptions};
@@ -93,6 +93,7 @@ impl Cluster {
     /// Ready when each group that this node makes up alone leads and has applied what was committed, and when it knows
     /// the directory; of a cluster of many that may be behind.
     pub async fn start(options: StartOptions) -> Result<Cluster, StartError> {
+        blocking(&options.store, check_format).await?;
         let bind = fix_port(options.bind)?;
         let facts = options.facts(bind);
         let (identity, authority) = introduce(&options, &facts).await?;

@@ -15,7 +15,7 @@
 //! | `R` | message id, account | delivered before (folder, uid) |
 //! | `Q` | message id | queue message |
 //! | `q` | due ms, message id | schedule (empty) |
-//! | `d` `a` `i` `l` `n` `g` `t` `s` `c` | see [`crate::directory::row`] | directory rows |
+//! | `d` `a` `i` `l` `n` `g` `t` `r` `s` `c` | see [`crate::directory::row`] | directory rows |
 
 use crate::ids::{AccountId, FolderId, MessageId, ModSeq, Uid, UnixMillis};
 

@@ -118,4 +118,6 @@ pub enum Refusal {
     Used,
     /// The rows have changed since the proposer read them: it decides again.
     Stale,
+    /// The node's release does not speak the format that the cluster uses.
+    Outdated,
 }

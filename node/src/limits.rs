@@ -138,8 +138,6 @@ pub const RETURNED_BYTES_MAX: usize = 256 * 1024;
 pub const RETURNED_HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A node's clock that is off by more, milliseconds, is told in `status`: dates in mail and retries suffer first.
 pub const CLOCK_OFFSET_WARNED_MS: u64 = 5_000;
-/// Replicas that one start after a recovery takes out of the directory: every shard on many nodes, and tries to spare.
-pub const FORGOTTEN_REPLICAS_MAX: usize = 10_000;
 /// How often a plan for a shard is made again because somebody else changed its placement meanwhile.
 pub const STALE_PLANS_MAX: usize = 8;
 /// How long an invitation for a node may be good, seconds: it is a secret that lies about.

@@ -11,6 +11,8 @@ use model::directory::row::NodeFacts;
 use model::directory::view;
 use model::{GroupId, NodeId, Refusal, Reply, codec};
 
+const OUTDATED: &str = "this release is older than what the cluster uses; install the release of the other nodes";
+
 /// Answers the request of a stranger on the connection that `binding` belongs to.
 pub async fn admit(cluster: &Cluster, binding: [u8; 32], request: &[u8]) -> Result<Bytes, String> {
     let request: Request = codec::decode(request).map_err(|error| error.to_string())?;
@@ -45,7 +47,7 @@ async fn check(cluster: &Cluster, binding: [u8; 32], request: &Request) -> Resul
     let rows = cluster.read(GroupId::DIRECTORY).await.map_err(|error| error.to_string())?;
     let token = request.token;
     let looked_up = tokio::task::spawn_blocking(move || {
-        Ok::<_, model::ReadError>((view::token(&rows, token)?, view::common_format(&rows)?))
+        Ok::<_, model::ReadError>((view::token(&rows, token)?, view::active_format(&rows)?))
     });
     let found = looked_up.await.map_err(|error| error.to_string())?;
     let (token, format) = found.map_err(|error| error.to_string())?;
@@ -54,7 +56,7 @@ async fn check(cluster: &Cluster, binding: [u8; 32], request: &Request) -> Resul
         return Ok(Some("the token's secret is wrong".into()));
     }
     let is_old = request.facts.format < format;
-    Ok(is_old.then(|| "this release is older than the cluster's; install the cluster's release".into()))
+    Ok(is_old.then(|| OUTDATED.into()))
 }
 
 async fn welcome(cluster: &Cluster, node: NodeId) -> Answer {
@@ -81,6 +83,7 @@ fn words(refusal: Refusal, facts: &NodeFacts) -> String {
         Refusal::Exists => format!("another node has the name {}; choose another", facts.name),
         Refusal::Invalid => format!("the name {:?} or the address {:?} cannot be", facts.name, facts.address),
         Refusal::Limit => "the cluster has as many nodes as it can have".into(),
+        Refusal::Outdated => OUTDATED.into(),
         Refusal::Cannot => "this node was removed; begin with an empty data directory".into(),
         other => format!("refused: {other:?}"),
     }

@@ -10,6 +10,7 @@ mod admit;
 mod balance;
 mod direct;
 mod front;
+mod gate;
 mod holdings;
 mod join;
 mod leaders;
@@ -27,10 +28,11 @@ mod token;
 
 pub use balance::abdicate;
 pub use front::Front;
+pub use gate::check as check_format;
 pub use holdings::Holdings;
 pub use join::{Join, join};
 pub use manage::TokenError;
-pub use peers::load as load_peers;
+pub use peers::{load as load_peers, save as save_peers};
 pub use planner::Step;
 pub use rows::Directory;
 pub use steward::form;
@@ -54,4 +56,5 @@ pub fn start(cluster: &Cluster, peers: BTreeMap<NodeId, Peer>) {
     cluster().spawn(direct::run(cluster()));
     cluster().spawn(balance::run(cluster()));
     cluster().spawn(mend::run(cluster().store().clone(), cluster().inner().transport.clone()));
+    cluster().spawn(gate::run(cluster()));
 }

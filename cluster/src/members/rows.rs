@@ -26,6 +26,8 @@ pub struct Rows {
     pub groups: BTreeMap<GroupId, GroupRow>,
     /// The highest replica id that was drawn: of replicas above it these rows know nothing.
     pub drawn: u64,
+    /// The format in use.
+    pub active_format: u32,
 }
 
 /// Where the replicas of one group shall be.
@@ -40,7 +42,8 @@ pub struct Shall {
 impl Rows {
     fn read(view: &ReadView) -> Result<Self, ReadError> {
         let (nodes, groups) = (view::nodes(view)?, view::groups(view)?);
-        Ok(Rows { nodes, groups, drawn: view::counter(view, "replica")? })
+        let (drawn, active_format) = (view::counter(view, "replica")?, view::active_format(view)?);
+        Ok(Rows { nodes, groups, drawn, active_format })
     }
 
     /// Where a group shall be; `None` when it has no row.

@@ -61,6 +61,10 @@ pub async fn announce(cluster: Cluster) {
                 tracing::error!("another node has this node's name; the cluster goes on with the old one");
                 return;
             }
+            Ok(Reply::Refused(Refusal::Outdated)) => {
+                tracing::error!("this release is older than what the cluster uses: install that of the other nodes");
+                return;
+            }
             Ok(Reply::Refused(refusal)) => {
                 tracing::error!(?refusal, "the cluster does not take what this node says of itself");
                 return;

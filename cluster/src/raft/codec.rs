@@ -8,7 +8,7 @@
 //! kind    = 0 blank | 1 proposal: the encoded entry | 2 membership: the encoded membership
 //! ```
 
-use crate::raft::types::{LogEntry, LogId, LogPayload, Proposal};
+use crate::raft::types::{LogEntry, LogId, LogPayload, Member, Proposal};
 use bytes::{BufMut, Bytes, BytesMut};
 use model::{BodyHash, ReadError};
 use openraft::vote::RaftLeaderId;
@@ -70,10 +70,7 @@ pub fn decode_entry(record: &Bytes) -> Result<LogEntry, DecodeError> {
     let payload: LogPayload = match kind {
         KIND_BLANK if payload.is_empty() => EntryPayload::Blank,
         KIND_PROPOSAL => EntryPayload::Normal(Proposal::decode(payload)?),
-        KIND_MEMBERSHIP => {
-            let value: Membership<_, _> = model::codec::decode(&payload).map_err(DecodeError::value)?;
-            EntryPayload::Membership(value)
-        }
+        KIND_MEMBERSHIP => EntryPayload::Membership(decode(&payload)?),
         _ => return Err(DecodeError(format!("unknown kind {kind}"))),
     };
     Ok(openraft::Entry { log_id, payload })
@@ -119,6 +116,15 @@ pub fn decode_record(record: &[u8]) -> io::Result<Option<model::Entry>> {
     }
 }
 
+/// The membership in a log record; `None` when it holds something else.
+pub fn decode_membership(record: &[u8]) -> Result<Option<Membership<u64, Member>>, DecodeError> {
+    let (kind, _) = decode_head(record)?;
+    match record.get(HEAD_BYTES..) {
+        Some(payload) if kind == KIND_MEMBERSHIP => decode(payload).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Encodes a vote, a position or a membership.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(model::codec::encode(value))
@@ -132,7 +138,6 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::types::Member;
     use model::directory::DirectoryCommand;
     use model::{Command, Entry, NodeId, OperationId};
     use proptest::prelude::*;

@@ -18,8 +18,8 @@ mod pulse;
 #[cfg(test)]
 mod quorum;
 mod reads;
+pub mod recover;
 mod replica;
-mod rescue;
 pub mod size;
 mod snapshot;
 mod snapshot_in;
@@ -42,6 +42,5 @@ pub use log::waiting_entries;
 pub use membership::{ChangeError, Leadership, Members};
 pub use parts::{Origin, Parts, Replay, Shared};
 pub use replica::Replica;
-pub use rescue::Rescue;
 pub use types::{Member, Proposal};
 pub use wire::{Address, Wire};

@@ -3,6 +3,7 @@
 //! Declarative: these rows say what shall be, the leader of each group makes it so. Refusals are answers, not errors,
 //! so that two nodes that plan at the same time, or one that plans on old rows, can do no harm.
 
+use super::recovery::{self, Recovery};
 use super::row::{GroupRow, NodeFacts, NodeRow, NodeState, ReplicaPlace, TokenId, TokenRow, key};
 use super::{next, put, refused, view};
 use crate::ids::{GroupId, NodeId, UnixMillis};
@@ -13,8 +14,8 @@ use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
 use serde::{Deserialize, Serialize};
 
-const NODE_COUNTER: &str = "node";
-const REPLICA_COUNTER: &str = "replica";
+pub(super) const NODE_COUNTER: &str = "node";
+pub(super) const REPLICA_COUNTER: &str = "replica";
 
 /// A decision about nodes and placement. Variants are added at the end only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,13 @@ pub enum MemberCommand {
         /// Who shall hold none any more.
         remove: Option<NodeId>,
     },
+    /// One node goes on without all others.
+    Recover(Recovery),
+    /// What a format brought may be proposed from now on.
+    Activate {
+        /// A format that every node speaks.
+        format: u32,
+    },
 }
 
 /// Carries out one command.
@@ -79,6 +87,8 @@ pub fn apply(txn: &mut dyn Txn, now: UnixMillis, command: &MemberCommand) -> Res
         Announce { node, facts } => announce(txn, *node, facts),
         SetState { node, state } => set_state(txn, *node, *state),
         Place { group, revision, add, remove } => place(txn, *group, *revision, *add, *remove),
+        Recover(recovery) => recovery::recover(txn, now, recovery),
+        Activate { format } => recovery::activate(txn, *format),
     }
 }
 
@@ -94,7 +104,7 @@ fn form(txn: &mut dyn Txn, node: NodeId, replicas: &[(GroupId, u64)]) -> Result<
     Ok(Reply::Done)
 }
 
-fn raise(txn: &mut dyn Txn, counter: &str, to: u64) -> Result<(), ReadError> {
+pub(super) fn raise(txn: &mut dyn Txn, counter: &str, to: u64) -> Result<(), ReadError> {
     if view::counter(txn, counter)? < to {
         txn.put(&key::counter(counter), &to.to_be_bytes());
     }
@@ -151,6 +161,9 @@ fn newcomer(txn: &mut dyn Txn, facts: &NodeFacts) -> Result<Result<NodeId, Refus
     if facts.key == [0; 32] {
         return Ok(Err(Refusal::Invalid));
     }
+    if facts.format < view::active_format(txn)? {
+        return Ok(Err(Refusal::Outdated));
+    }
     let members = view::nodes(txn)?.into_values().filter(NodeRow::is_member).count();
     if members >= NODES_MAX {
         return Ok(Err(Refusal::Limit));
@@ -164,6 +177,9 @@ fn newcomer(txn: &mut dyn Txn, facts: &NodeFacts) -> Result<Result<NodeId, Refus
 fn announce(txn: &mut dyn Txn, node: NodeId, facts: &NodeFacts) -> Result<Reply, ReadError> {
     if let Err(refusal) = check_facts(txn, Some(node), facts)? {
         return refused(refusal);
+    }
+    if facts.format < view::active_format(txn)? {
+        return refused(Refusal::Outdated);
     }
     let state = match view::node(txn, node)? {
         Some(row) if !row.is_member() => return refused(Refusal::Cannot),

@@ -1,6 +1,7 @@
 //! The directory group: domains, accounts, credentials, aliases, nodes and settings. Every node holds all of it.
 
 pub mod members;
+pub mod recovery;
 pub mod row;
 pub mod view;
 
@@ -13,6 +14,8 @@ use crate::txn::{ReadError, Txn};
 use members::MemberCommand;
 use row::{AccountRow, AliasRow, Credentials, DomainRow, NodeNames};
 use serde::{Deserialize, Serialize};
+
+const ACCOUNT_COUNTER: &str = "account";
 
 /// A decision about the cluster's own state. Names are normalised by the proposer: domains lower-case in Unicode form,
 /// addresses as `local@domain` with a lower-case local part.
@@ -189,7 +192,7 @@ fn add_account(
 }
 
 fn next_account(txn: &mut dyn Txn) -> Result<AccountId, ReadError> {
-    next(txn, "account").map(AccountId)
+    next(txn, ACCOUNT_COUNTER).map(AccountId)
 }
 
 /// Draws a number that was never drawn before.

@@ -210,6 +210,25 @@ impl fmt::Debug for TokenRow {
     }
 }
 
+/// That the cluster lost its quorum for good and went on with one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryRow {
+    /// When it last did.
+    pub at: UnixMillis,
+    /// With which node.
+    pub node: NodeId,
+    /// Groups that began empty because no copy was left, and when. By group.
+    pub lost: Vec<(GroupId, UnixMillis)>,
+    /// Mailboxes up to this account id may belong to accounts that only the lost nodes knew: they are not garbage.
+    pub accounts_upto: u64,
+}
+
+impl Default for RecoveryRow {
+    fn default() -> Self {
+        RecoveryRow { at: 0, node: NodeId(0), lost: Vec::new(), accounts_upto: 0 }
+    }
+}
+
 /// Keys of the directory's tables.
 pub mod key {
     use super::TokenId;
@@ -264,6 +283,11 @@ pub mod key {
     /// `t`: the prefix of all tokens.
     pub fn tokens() -> Vec<u8> {
         Key::table(b't').done()
+    }
+
+    /// `r`: the recovery.
+    pub fn recovery() -> Vec<u8> {
+        Key::table(b'r').done()
     }
 
     /// `s`: a setting.

@@ -1,9 +1,10 @@
 //! Reading the directory: who lives where, and where an address leads.
 
 use super::domain_of;
-use super::row::{AccountRow, AliasRow, DomainRow, GroupRow, NodeRow, TokenId, TokenRow, key};
+use super::recovery::FORMAT_COUNTER;
+use super::row::{AccountRow, AliasRow, DomainRow, GroupRow, NodeRow, RecoveryRow, TokenId, TokenRow, key};
 use crate::codec;
-use crate::ids::{AccountId, GroupId, NodeId};
+use crate::ids::{AccountId, GroupId, NodeId, UnixMillis};
 use crate::key::{Key, number_at};
 use crate::limits::ALIAS_DEPTH_MAX;
 use crate::txn::{Read, ReadError, scan_prefix};
@@ -139,10 +140,35 @@ pub fn counter(from: &dyn Read, name: &str) -> Result<u64, ReadError> {
     Ok(from.get(&key::counter(name))?.and_then(|value| number_at(&value, 0)).unwrap_or(0))
 }
 
-/// The format that every node of the cluster speaks; what is newer must not be proposed yet.
+/// The highest format that every node of the cluster says it speaks.
 pub fn common_format(from: &dyn Read) -> Result<u32, ReadError> {
     let members = nodes(from)?.into_values().filter(NodeRow::is_member);
     Ok(members.map(|row| row.facts.format).min().unwrap_or(1))
+}
+
+/// The format whose entries may be proposed: each node must speak it to belong to the cluster. Never falls.
+pub fn active_format(from: &dyn Read) -> Result<u32, ReadError> {
+    let format = counter(from, FORMAT_COUNTER)?.max(1);
+    u32::try_from(format).map_err(|_| ReadError("the active format is out of range".into()))
+}
+
+/// That the cluster went on with one node; `None` when it never had to.
+pub fn recovery(from: &dyn Read) -> Result<Option<RecoveryRow>, ReadError> {
+    read(from, &key::recovery())
+}
+
+/// Accounts whose mail was in a group that began empty, and when it did, by address.
+pub fn accounts_that_lost_mail(from: &dyn Read) -> Result<Vec<(String, UnixMillis)>, ReadError> {
+    let Some(RecoveryRow { lost, .. }) = recovery(from)? else { return Ok(Vec::new()) };
+    let lost: BTreeMap<GroupId, UnixMillis> = lost.into_iter().collect();
+    if lost.is_empty() {
+        return Ok(Vec::new());
+    }
+    let when = |row: &AccountRow| lost.get(&row.shard).copied().filter(|at| row.created_at < *at);
+    let mut hit: Vec<_> =
+        accounts(from)?.into_iter().filter_map(|(_, row)| when(&row).map(|at| (row.address, at))).collect();
+    hit.sort_unstable();
+    Ok(hit)
 }
 
 /// A cluster-wide setting.

@@ -103,8 +103,10 @@ fn orphans(mailboxes: &dyn model::Read, directory: &dyn model::Read) -> Result<V
         accounts.extend(key::number_at(row, 1).map(AccountId));
         ControlFlow::Continue(())
     })?;
+    // The directory may be older than the mailboxes then, and they are all that is left of these accounts.
+    let kept_upto = view::recovery(directory)?.map_or(0, |recovery| recovery.accounts_upto);
     let mut orphans = Vec::new();
-    for account in accounts {
+    for account in accounts.into_iter().filter(|account| account.0 > kept_upto) {
         if view::account(directory, account)?.is_none() {
             orphans.push(account);
         }

@@ -19,7 +19,7 @@ mod status;
 pub(crate) use accounts::generated_password;
 pub use accounts::reap_orphans;
 pub use client::{Client, ClientError};
-pub use outlook::ranges;
+pub use outlook::{ranges, some_of};
 pub use protocol::{
     AccountItem, AdminCommand, AdminError, AdminReply, AliasItem, DomainItem, ListenerItem, Page, QueueItem,
     RecipientItem, StatusReport,

@@ -4,6 +4,9 @@ use super::roster::{NodeItem, NodeStanding, ShardItem};
 use crate::limits::CLOCK_OFFSET_WARNED_MS;
 use std::collections::BTreeSet;
 
+/// Names that are said one by one.
+const NAMED_MAX: usize = 20;
+
 /// The sentences, the most important first; at least one.
 pub fn outlook(nodes: &[NodeItem], shards: &[ShardItem]) -> Vec<String> {
     let mut said = Vec::new();
@@ -30,6 +33,15 @@ pub fn outlook(nodes: &[NodeItem], shards: &[ShardItem]) -> Vec<String> {
 /// Whether every group has a quorum and a leader.
 pub fn takes_writes(shards: &[ShardItem]) -> bool {
     shards.iter().all(|shard| margin(shard).is_some() && shard.leader.is_some())
+}
+
+/// The first of some names, and how many more there are.
+pub fn some_of(names: &[String]) -> String {
+    let named = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// How many of its voters a group can still lose; `None` without a quorum.

@@ -168,6 +168,7 @@ fn words(refusal: Refusal) -> &'static str {
         Refusal::UidsExhausted | Refusal::WrongGroup => "cannot be done",
         Refusal::Expired => "the token has expired",
         Refusal::Used => "the token was used by another node",
+        Refusal::Outdated => "the node's release is older than what the cluster uses",
         Refusal::Stale => "changed by somebody else meanwhile; try again",
     }
 }

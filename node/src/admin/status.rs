@@ -1,9 +1,11 @@
 //! How the node stands, in numbers and in plain words.
 
-use super::outlook::{outlook, takes_writes};
+use super::accounts::time;
+use super::outlook::{outlook, some_of, takes_writes};
 use super::protocol::{AdminError, AdminReply, StatusReport};
 use super::service::{AdminService, unreadable};
 use super::{members, queue};
+use cluster::recover::Recovered;
 use cluster::{ClusterStatus, Role};
 use model::directory::view;
 
@@ -20,6 +22,8 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
     let space = services.cluster.store().space();
     let (nodes, shards) = members::look(admin).await?;
     let available = cluster.is_available() && takes_writes(&shards);
+    // Nothing else is held up when this cannot be read.
+    let recovered = services.cluster.recovered().await.ok().flatten();
     let report = StatusReport {
         outlook: outlook(&nodes, &shards),
         nodes,
@@ -31,7 +35,7 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
         data: services.config.data.display().to_string(),
         uptime_seconds: admin.facts.started.elapsed().as_secs(),
         available,
-        notes: notes(&cluster, space.full),
+        notes: notes(&cluster, space.full).into_iter().chain(recovered.and_then(lost_mail)).collect(),
         groups: cluster.groups.len() as u64,
         groups_led: cluster.groups.iter().filter(|group| group.role == Role::Leader).count() as u64,
         log_entries: cluster.groups.iter().map(|group| group.log_entries).sum(),
@@ -47,6 +51,13 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
         listeners: admin.facts.listeners.clone(),
     };
     Ok(AdminReply::Status(Box::new(report)))
+}
+
+/// Who lost mail when the cluster went on with one node.
+fn lost_mail(recovered: Recovered) -> Option<String> {
+    let (accounts, since): (Vec<String>, Vec<_>) = recovered.accounts.into_iter().unzip();
+    let since = time(since.into_iter().max()?);
+    Some(format!("the mail of {} up to {since} was lost with the nodes that had it", some_of(&accounts)))
 }
 
 fn notes(cluster: &ClusterStatus, disk_full: bool) -> Vec<String> {

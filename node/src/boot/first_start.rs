@@ -98,7 +98,7 @@ async fn add_administrator(services: &Services, address: String) -> Result<First
 }
 
 /// Proposes to the directory until the outcome is known; a refusal is a reply.
-pub(super) async fn change(services: &Services, command: DirectoryCommand) -> Result<Reply, String> {
+async fn change(services: &Services, command: DirectoryCommand) -> Result<Reply, String> {
     propose(&services.cluster, &*services.clock, GroupId::DIRECTORY, Command::Directory(command)).await
 }
 

@@ -7,7 +7,6 @@ mod first_start;
 mod health;
 mod listeners;
 mod protocols;
-mod recovered;
 mod signals;
 mod standing;
 
@@ -103,7 +102,6 @@ async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
     let store = open_store(&config.data).await?;
     let files = certificate_files(config)?;
     let services = start_services(config, &store, Tls::load(&files)?).await?;
-    recovered::forget_the_others(&services).await.map_err(BootError::FirstStart)?;
     let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
     let running = serve(&services, &files, started).await?;
     banner::print(config, &running.listeners, first.as_ref());

@@ -83,7 +83,9 @@ pub fn refusal(refusal: Refusal) -> StoreError {
         // The account was removed while the session was open.
         Refusal::NoAccount => StoreError::NotPermitted,
         // Said by the directory alone, about nodes.
-        Refusal::WrongGroup | Refusal::Expired | Refusal::Used | Refusal::Stale => StoreError::Internal,
+        Refusal::WrongGroup | Refusal::Expired | Refusal::Used | Refusal::Stale | Refusal::Outdated => {
+            StoreError::Internal
+        }
     }
 }
 
