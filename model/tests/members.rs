@@ -73,6 +73,10 @@ fn a_token_admits_one_node_and_the_same_node_again() {
     assert_eq!(admit(&mut directory, 7, "two", 2), Reply::Node(NodeId(2)));
     assert_eq!(admit(&mut directory, 7, "two", 2), Reply::Node(NodeId(2)));
     assert_eq!(admit(&mut directory, 7, "three", 3), Reply::Refused(Refusal::Used));
+    let moved = NodeFacts { address: "elsewhere:1".into(), ..facts("two", 2) };
+    assert_eq!(run(&mut directory, Admit { token: [7; 8], facts: moved.clone() }), Reply::Node(NodeId(2)));
+    assert_eq!(view::node(&directory.rows, NodeId(2)).unwrap().unwrap().facts, moved, "it is reached where it is now");
+    assert_eq!(admit(&mut directory, 7, "two", 2), Reply::Node(NodeId(2)));
     let two = view::node(&directory.rows, NodeId(2)).unwrap().unwrap();
     assert_eq!((two.facts, two.state), (facts("two", 2), NodeState::Active));
 }

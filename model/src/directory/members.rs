@@ -136,21 +136,35 @@ fn admit(txn: &mut dyn Txn, now: UnixMillis, token: TokenId, facts: &NodeFacts) 
     let same_key = nodes.iter().find(|(_, row)| row.facts.key == facts.key).map(|(node, row)| (*node, row.clone()));
     if let Some(node) = invitation.used_by {
         // Whoever came with it and was cut off before it could write that down comes again.
-        let again = same_key.is_some_and(|(known, row)| known == node && row.is_member());
-        return if again { Ok(Reply::Node(node)) } else { refused(Refusal::Used) };
+        return match same_key.filter(|(known, row)| *known == node && row.is_member()) {
+            Some((_, row)) => readmit(txn, node, &row, facts),
+            None => refused(Refusal::Used),
+        };
     }
     if invitation.expires_at <= now {
         return refused(Refusal::Expired);
     }
     let node = match same_key {
         Some((_, row)) if !row.is_member() => return refused(Refusal::Cannot),
-        Some((node, _)) => node,
+        Some((node, row)) => match readmit(txn, node, &row, facts)? {
+            Reply::Node(node) => node,
+            refusal => return Ok(refusal),
+        },
         None => match newcomer(txn, facts)? {
             Ok(node) => node,
             Err(refusal) => return refused(refusal),
         },
     };
     put(txn, &key::token(token), &TokenRow { used_by: Some(node), ..invitation });
+    Ok(Reply::Node(node))
+}
+
+/// A node that comes again may have another address by now, and is reached under no other.
+fn readmit(txn: &mut dyn Txn, node: NodeId, row: &NodeRow, facts: &NodeFacts) -> Result<Reply, ReadError> {
+    if let Err(refusal) = check_facts(txn, Some(node), facts)? {
+        return refused(refusal);
+    }
+    txn.put(&key::node(node), &NodeRow { facts: facts.clone(), state: row.state }.encode());
     Ok(Reply::Node(node))
 }
 
