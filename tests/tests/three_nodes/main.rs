@@ -4,6 +4,7 @@
 mod all_nodes_are_killed;
 mod any_node_serves;
 mod client_moves_between_nodes;
+mod disk;
 mod disks_fail;
 mod follower_falls_behind;
 mod leader_is_killed;
