@@ -18,7 +18,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_536;
 /// Senders that one relay remembers: far more than a test has nodes.
 const SENDERS_MAX: usize = 64;
 
-/// Where relays listen.
+/// Where relays speak to nodes from.
 const HOME: (IpAddr, u16) = (IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What happens to datagrams from one node to another.
@@ -78,13 +78,13 @@ impl Relays {
         Ok(Relays { table: Arc::default(), runtime: Some(runtime) })
     }
 
-    /// Puts a relay in front of a node that listens, or will listen, at `real`; gives the address to advertise.
+    /// Puts a relay at `front` for a node that listens, or will listen, at `real`; gives the address to advertise.
     ///
     /// # Errors
     /// When no socket can be had.
-    pub fn add(&self, node: usize, real: SocketAddr) -> io::Result<SocketAddr> {
+    pub fn add(&self, node: usize, real: SocketAddr, front: SocketAddr) -> io::Result<SocketAddr> {
         let runtime = self.runtime.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        let socket = Arc::new(runtime.block_on(UdpSocket::bind(HOME))?);
+        let socket = Arc::new(runtime.block_on(UdpSocket::bind(front))?);
         let address = socket.local_addr()?;
         self.table.lock().nodes.insert(real.ip(), node);
         runtime.spawn(relay(Arc::clone(&self.table), node, real, socket));
@@ -228,7 +228,7 @@ mod tests {
             socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             socket
         });
-        let advertised = [0, 1].map(|node| relays.add(node, sockets[node].local_addr().unwrap()).unwrap());
+        let advertised = [0, 1].map(|node| relays.add(node, sockets[node].local_addr().unwrap(), HOME.into()).unwrap());
         Pair { relays, sockets, advertised }
     }
 

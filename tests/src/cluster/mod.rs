@@ -130,7 +130,8 @@ impl Cluster {
         let number = self.members.len();
         let home = home(number);
         let real = SocketAddr::new(home.into(), CLUSTER_PORT + PORT_OFFSET);
-        let advertised = self.relays.as_ref().map_or(real, |relays| relays.add(number, real).expect("a relay"));
+        let front = SocketAddr::new(home.into(), CLUSTER_PORT + PORT_OFFSET + 1);
+        let advertised = self.relays.as_ref().map_or(real, |relays| relays.add(number, real, front).expect("a relay"));
         let name = format!("n{}", number + 1);
         let data = self.directory.path().join(&name);
         self.members.push(Member { name, home, data, advertised, node: None, past: String::new() });
