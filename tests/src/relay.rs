@@ -109,9 +109,9 @@ impl Relays {
 
 impl Drop for Relays {
     fn drop(&mut self) {
-        // The tasks wait in sockets only; nobody waits for them.
+        // The tasks wait in sockets only, which are free for the next test once this returns.
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 }
