@@ -7,7 +7,7 @@ use tests::cluster::{Cluster, PATIENCE};
 const USER: &str = "ann@example.org";
 
 /// More than the log keeps behind a snapshot.
-const SMALL: usize = 6_000;
+const SMALL: usize = 4_500;
 
 /// Beyond what rides in an entry.
 const LARGE: usize = 12;

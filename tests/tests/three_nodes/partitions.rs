@@ -71,11 +71,11 @@ fn a_minority_refuses_and_the_majority_goes_on() {
     let counts = [0, 1, 2].map(|node| cluster.count(node, USER, "INBOX").unwrap());
     assert!(counts[0] >= 2 && counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     // All alone: nobody takes anything, then everybody does.
+    let mut sessions = [0, 1, 2].map(|node| sessions(cluster, node));
     cluster.partition(&[0], &[1, 2]);
     cluster.partition(&[1], &[2]);
-    for node in 0..3 {
-        let (mut smtp, mut imap) = sessions(cluster, node);
-        refuses(&mut smtp, &mut imap);
+    for (smtp, imap) in &mut sessions {
+        refuses(smtp, imap);
     }
     cluster.heal();
     comes_back(cluster, &mut imap);
