@@ -62,9 +62,9 @@ async fn take_bodies(
     receiver: &mut FrameReceiver,
 ) -> Result<(), FetchError> {
     let mut asked = missing.chunks(BODIES_PER_REQUEST_MAX);
-    let mut coming = missing.chunks(BODIES_PER_REQUEST_MAX);
+    let coming = missing.chunks(BODIES_PER_REQUEST_MAX);
     ask(asked.next(), sender).await?;
-    while let Some(some) = coming.next() {
+    for some in coming {
         ask(asked.next(), sender).await?;
         let mut arrivals = Arrivals::new(bodies.clone(), some.iter().copied().collect());
         while arrivals.waits() {

@@ -114,8 +114,11 @@ async fn what_is_here_goes_on_and_what_is_not_begins_empty() {
     stop(node).await;
 }
 
+/// A group's log records and its vote.
+type LogAndVote = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
 /// What a recovery writes: the identity, and each group's log and vote.
-fn written(store: &Store) -> (Vec<u8>, BTreeMap<GroupId, (Vec<Vec<u8>>, Option<Vec<u8>>)>) {
+fn written(store: &Store) -> (Vec<u8>, BTreeMap<GroupId, LogAndVote>) {
     let log = |group: &GroupId| {
         let log = store.log(*group).unwrap();
         let records = log.read(0..u64::MAX, usize::MAX).unwrap().into_iter().map(|(_, record)| record.to_vec());
