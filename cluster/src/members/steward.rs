@@ -19,7 +19,7 @@ pub async fn run(cluster: Cluster, mut peers: BTreeMap<NodeId, Peer>) {
     let mut was_removed = false;
     loop {
         if let Some(rows) = cluster.inner().directory.rows().await {
-            let now = peers::of(&rows);
+            let now = peers::after(&rows, &peers);
             if now != peers {
                 cluster.inner().transport.set_peers(now.clone());
                 keep(&cluster, now.clone()).await;
