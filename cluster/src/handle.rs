@@ -247,6 +247,8 @@ impl Cluster {
         abdicate(self).await;
         self.inner.stopping.cancel();
         self.inner.holdings.settle().await;
+        // A start that failed has not closed it yet, and an open tracker is waited for without end.
+        self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.transport.shutdown().await;
         self.inner.wire.disconnect();
