@@ -82,6 +82,15 @@ impl Keeper {
         }
     }
 
+    /// Once the apply threads have ended: puts the flags that are left into file names, then one round of everything.
+    pub fn finish(&self, core: &Core) -> io::Result<()> {
+        let groups: Vec<Arc<Shared>> = self.state.lock().groups.iter().filter_map(Weak::upgrade).collect();
+        for group in groups {
+            while rename_round(&group)? {}
+        }
+        self.round(core)
+    }
+
     /// One round of everything.
     pub fn round(&self, core: &Core) -> io::Result<()> {
         let (groups, barriers) = {

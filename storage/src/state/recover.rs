@@ -40,6 +40,8 @@ pub fn read_meta(core: &Core, group: GroupId, log: &GroupLog) -> io::Result<Grou
         membership: row(Meta::Membership)?.map(Bytes::from),
         files_synced: decode_index(row(Meta::FilesSynced)?)?,
         repeat_until: last.filter(|last| Some(*last) > applied_index),
+        // The node may have been killed between the change of a flag and that of the name.
+        renames: true,
         ..GroupMeta::default()
     })
 }

@@ -290,7 +290,7 @@ impl Store {
     /// Finishes what was asked, syncs it and ends the threads. Later requests fail. Blocks.
     pub fn close(&self) -> io::Result<()> {
         self.end_threads()?;
-        self.inner.core.keeper.round(&self.inner.core)?;
+        self.inner.core.keeper.finish(&self.inner.core)?;
         self.inner.groups.lock().clear();
         self.inner.core.rows.write(crate::rows::Batch::default(), crate::rows::Sync::Yes)
     }
