@@ -5,13 +5,12 @@
 # same files. Needs root, and: apt-get install postfix dovecot-imapd dovecot-lmtpd
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 dir=${1:-$(mktemp -d)}
 messages=${MESSAGES:-3000} large=${LARGE:-100000}
 mkdir -p "$dir"
 
 cargo build --release --locked -p node -p bench
-bin=$CARGO_TARGET_DIR/release
+bin=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release
 mailnode=${MAILNODE_BINARY:-$bin/mailnode}
 
 declare -A pid

@@ -4,14 +4,13 @@
 # Needs root, and: apt-get install postfix dovecot-imapd dovecot-lmtpd
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 dir=${1:-$(mktemp -d)}
 messages=${MESSAGES:-3000} large=${LARGE:-100000}
 offset=20000
 mkdir -p "$dir"
 
 cargo build --release --locked -p node -p bench
-bin=$CARGO_TARGET_DIR/release
+bin=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release
 
 node_pid=
 finish() {
@@ -38,7 +37,7 @@ workloads() { # name, bench arguments
   {
     "$bin/bench" "$@" smtp --messages "$messages"
     "$bin/bench" "$@" smtp --messages "$messages" --reuse
-    "$bin/bench" "$@" append --messages "$messages"
+    "$bin/bench" "$@" append --messages "$((2 * messages))" --warm "$messages"
     "$bin/bench" "$@" idle-latency
     "$bin/bench" "$@" fill --messages "$large"
     "$bin/bench" "$@" mailbox
