@@ -18,7 +18,7 @@ fail() { printf '\nFAILED: %s\n' "$*" >&9; exit 1; }
 need_engine() {
   command -v python3 >/dev/null || fail "python3 is needed: it is the mail client of this test"
   if ! docker info >/dev/null 2>&1 && [ "${START_DOCKER:-no}" = yes ] && command -v dockerd >/dev/null; then
-    start_engine
+    start_engine || stop_engine
   fi
   docker info >/dev/null 2>&1 && return
   cat >&2 <<MESSAGE
@@ -36,13 +36,22 @@ start_engine() {
   local log=${TMPDIR:-/tmp}/dockerd-$$.log
   dockerd >"$log" 2>&1 &
   engine_pid=$!
-  wait_until 60 "the Docker engine started (see $log)" docker info
+  local end=$((SECONDS + 60))
+  until docker info >/dev/null 2>&1; do
+    if ((SECONDS >= end)) || ! kill -0 "$engine_pid" 2>/dev/null; then
+      printf 'The Docker engine did not start:\n' >&2
+      tail -n 20 "$log" >&2
+      return 1
+    fi
+    sleep 0.2
+  done
 }
 
 stop_engine() {
   [ -n "$engine_pid" ] || return 0
-  kill "$engine_pid" || true
+  kill "$engine_pid" 2>/dev/null || true
   wait "$engine_pid" || true
+  engine_pid=
 }
 
 # wait_until SECONDS WHAT COMMAND…: until the command succeeds.
