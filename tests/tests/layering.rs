@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Per crate: the crates of this workspace it may depend on, and libraries it must not.
-const CRATES: [(&str, &[&str], &[&str]); 8] = [
+const CRATES: [(&str, &[&str], &[&str]); 9] = [
     (
         "model",
         &[],
@@ -36,6 +36,7 @@ const CRATES: [(&str, &[&str], &[&str]); 8] = [
     ("node", &["model", "protocols", "storage", "cluster", "web"], &["openraft", "rocksdb"]),
     ("tests", &[], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("bench", &["tests"], &["openraft", "rocksdb", "ractor", "quinn"]),
+    ("jepsen", &["tests"], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
 ];
 
 /// Libraries that are named in one folder only.
