@@ -133,14 +133,17 @@ pub fn passwords(operations: &[Operation<'_>]) -> Verdict {
     })
 }
 
+/// The calls of one key, with the operations they stand for.
+type Key<'a, C> = (Vec<Timed<C>>, Vec<&'a Operation<'a>>);
+
 /// Cuts a history by key and checks each. Failed operations did not happen; reads of unknown end say nothing.
-fn by_key<M: Model>(
-    operations: &[Operation<'_>],
+fn by_key<'a, M: Model>(
+    operations: &'a [Operation<'a>],
     model: &M,
     call: impl Fn(&Operation<'_>) -> Option<M::Call>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut keys: BTreeMap<i64, (Vec<Timed<M::Call>>, Vec<&Operation<'_>>)> = BTreeMap::new();
+    let mut keys: BTreeMap<i64, Key<'a, M::Call>> = BTreeMap::new();
     for operation in operations.iter().filter(|operation| operation.kind() != Kind::Fail) {
         let known = operation.kind() == Kind::Ok;
         verdict.count(if known { "acknowledged" } else { "unknown" }, 1);

@@ -39,7 +39,7 @@ impl Fault for Jumped {
 
     fn tick(&mut self, world: &mut World, random: &mut Rng) -> Result<()> {
         self.ticks += 1;
-        if self.ticks % 12 == 0 {
+        if self.ticks.is_multiple_of(12) {
             let asked = (self.node + 1) % world.size();
             let seen = world.clock_offset(asked, self.node).or_else(|| world.clock_offset(self.node, asked));
             // The other nodes say it themselves.
