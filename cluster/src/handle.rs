@@ -4,6 +4,7 @@ use crate::authority::Authority;
 use crate::calls::{Calls, ReadView};
 use crate::clock::Clock;
 use crate::error::{ProposeError, ReadError};
+use crate::exchange::Push;
 use crate::group::Group;
 use crate::hex;
 use crate::limits::{DRAIN_TIMEOUT, ENTRY_BYTES_MAX, PROPOSE_TIMEOUT, PROPOSED_BYTES_MAX};
@@ -176,6 +177,14 @@ impl Cluster {
     /// The bodies on this node: stage one before proposing an entry that names it.
     pub fn bodies(&self) -> Arc<Bodies> {
         self.inner.store.bodies()
+    }
+
+    /// Begins to send a body to the replicas of `group` on other nodes while it arrives here, so that they need not fetch
+    /// it when an entry of that group names it. A body that nothing names is swept there as it is here.
+    pub async fn push(&self, group: GroupId) -> Push {
+        let Ok(transport) = self.inner.wire.transport() else { return Push::to_nobody() };
+        let others = self.inner.calls.others_of(group).await;
+        if others.is_empty() { Push::to_nobody() } else { self.inner.wire.pushes.begin(&transport, &others) }
     }
 
     /// The node's store, for what is local to it.

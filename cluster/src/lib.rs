@@ -36,6 +36,7 @@ pub mod watch;
 pub use calls::ReadView;
 pub use clock::{Clock, SystemClock};
 pub use error::{ProposeError, ReadError, StartError};
+pub use exchange::Push;
 pub use handle::Cluster;
 pub use members::{Join, Step, TokenError};
 pub use metrics::ClusterMetrics;

@@ -195,6 +195,25 @@ pub const BODIES_PER_REQUEST_MAX: usize = 1_024;
 pub const BODY_FRAME_BYTES: usize = 512 * 1024;
 /// How long a peer may be silent while it sends a body.
 pub const BODY_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bodies a node pushes to replicas at a time; those beyond are fetched. Each has up to [`PUSH_PIECES_QUEUED_MAX`] pieces
+/// and one on its way per replica, which share their memory.
+pub const PUSHES_MAX: usize = 64;
+/// Pieces of a pushed body that wait for one replica: one is written there while the next arrives.
+pub const PUSH_PIECES_QUEUED_MAX: usize = 2;
+/// How long one replica may hold up a body in all: a hiccup passes, a stopped node costs its senders no more than this.
+pub const PUSH_HELD_MAX: Duration = Duration::from_millis(500);
+/// How long nothing is pushed to a node that did not keep up or was not reached.
+pub const PUSH_AVOIDED: Duration = Duration::from_secs(5);
+/// How long a body that is complete waits for a majority of the replicas to have it; then it is named regardless.
+pub const PUSH_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it then waits for the others: as a rule they are as fast, and need not fetch it.
+pub const PUSH_STRAGGLER_TIMEOUT: Duration = Duration::from_millis(20);
+/// Pushed bodies a node takes at a time: what several peers may push, an open file each.
+pub const PUSHES_TAKEN_MAX: usize = 256;
+/// The largest pushed body: several times the largest message that is taken.
+pub const PUSHED_BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How long a pushed body may stand still: longer than an SMTP client may pause (RFC 5321 section 4.5.3.2).
+pub const PUSH_SILENCE_MAX: Duration = Duration::from_secs(11 * 60);
 /// Streams of bodies a node serves at a time.
 pub const BODY_STREAMS_MAX: usize = 16;
 

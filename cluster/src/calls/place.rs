@@ -6,7 +6,7 @@ use crate::limits::{BEHIND_REMEMBERED, CALL_RETRY_WAIT_MAX, CALL_RETRY_WAIT_MIN}
 use crate::raft::{Leadership, Replica};
 use model::{GroupId, NodeId};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -141,6 +141,16 @@ impl Calls {
         });
         let row = looked_up.await.ok().flatten();
         row.map(|row| row.replicas.iter().map(|place| place.node).collect()).unwrap_or_default()
+    }
+
+    /// The other nodes that hold a group, as is known here.
+    pub async fn others_of(&self, group: GroupId) -> BTreeSet<NodeId> {
+        let mut nodes: BTreeSet<NodeId> = match self.replica(group) {
+            Some(replica) => replica.members().nodes.into_values().collect(),
+            None => self.nodes_of(group).await.into_iter().collect(),
+        };
+        nodes.remove(&self.node);
+        nodes
     }
 
     /// Waits before another try: until leadership changes as seen from here, or for a moment. `false` when the deadline

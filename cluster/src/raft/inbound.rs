@@ -2,7 +2,7 @@
 //! before the bodies it names are here (C3), and answers.
 
 use crate::exchange::{self, Asked, FetchError};
-use crate::limits::{BEAT_ANSWER_TIMEOUT, BODY_STREAMS_MAX};
+use crate::limits::{BEAT_ANSWER_TIMEOUT, BODY_STREAMS_MAX, PUSHES_TAKEN_MAX};
 use crate::raft::append_in;
 use crate::raft::codec;
 use crate::raft::replica::Replica;
@@ -35,18 +35,20 @@ pub struct Inbound {
     bodies: Arc<Bodies>,
     replicas: Arc<dyn Replicas>,
     serving: Semaphore,
+    taking: Semaphore,
 }
 
 impl Inbound {
     /// Answers for `replicas`. `bodies` are those of this node.
     pub fn new(wire: Arc<Wire>, bodies: Arc<Bodies>, replicas: Arc<dyn Replicas>) -> Self {
-        Inbound { wire, bodies, replicas, serving: Semaphore::new(BODY_STREAMS_MAX) }
+        let (serving, taking) = (Semaphore::new(BODY_STREAMS_MAX), Semaphore::new(PUSHES_TAKEN_MAX));
+        Inbound { wire, bodies, replicas, serving, taking }
     }
 
     /// Whether requests for `service` are answered here.
     pub fn serves(service: Service) -> bool {
-        use Service::{Append, Bodies, Heartbeats, PreVote, Snapshot, Transfer, Vote};
-        matches!(service, Vote | PreVote | Append | Heartbeats | Transfer | Snapshot | Bodies)
+        use Service::{Append, Bodies, Heartbeats, PreVote, Snapshot, Stage, Transfer, Vote};
+        matches!(service, Vote | PreVote | Append | Heartbeats | Transfer | Snapshot | Bodies | Stage)
     }
 
     /// Answers a call; an error says why there is no answer.
@@ -98,6 +100,7 @@ impl Inbound {
             Service::Append => self.append(from, &head, duplex).await,
             Service::Snapshot => self.snapshot(&head, duplex).await,
             Service::Bodies => self.give_bodies(&head, duplex).await,
+            Service::Stage => self.take_body(duplex).await,
             _ => Err(format!("{service:?} is no stream of consensus")),
         };
         if let Err(error) = served {
@@ -129,6 +132,15 @@ impl Inbound {
             sender.finish()
         };
         served.await.map_err(|error: CallError| text(FetchError::from(error)))
+    }
+
+    async fn take_body(&self, duplex: Duplex) -> Result<(), String> {
+        // Whoever pushes does not wait for a turn: it may as well be asked for the body later.
+        let _turn = self.taking.try_acquire().map_err(|_| "too many bodies are pushed")?;
+        match exchange::take(&self.bodies, duplex).await.map_err(text)? {
+            true => Ok(()),
+            false => Err("a pushed body is not the one it was said to be".into()),
+        }
     }
 }
 

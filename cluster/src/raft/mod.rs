@@ -16,6 +16,8 @@ mod parts;
 mod pipeline;
 mod pulse;
 #[cfg(test)]
+mod pushing;
+#[cfg(test)]
 mod quorum;
 mod reads;
 pub mod recover;

@@ -2,6 +2,7 @@
 //!
 //! Frames are `model::codec` values, whose first byte is their format. Log entries travel as the log keeps them.
 
+use crate::exchange::Pushes;
 use crate::limits::{SNAPSHOTS_RECEIVED_MAX, SNAPSHOTS_SENT_MAX};
 use crate::raft::beats::Beats;
 use crate::raft::codec::{self, DecodeError};
@@ -148,6 +149,8 @@ pub struct Wire {
     pub beats: Beats,
     /// Makes leaders send heartbeats at the same moment.
     pub pulse: Pulse,
+    /// Bodies on their way to replicas elsewhere.
+    pub pushes: Pushes,
     /// One permit for each snapshot this node sends at a time.
     pub sending: Semaphore,
     /// One permit for each snapshot this node receives at a time.
@@ -160,6 +163,7 @@ impl Default for Wire {
             transport: RwLock::default(),
             beats: Beats::default(),
             pulse: Pulse::default(),
+            pushes: Pushes::default(),
             sending: Semaphore::new(SNAPSHOTS_SENT_MAX),
             receiving: Arc::new(Semaphore::new(SNAPSHOTS_RECEIVED_MAX)),
         }

@@ -295,9 +295,7 @@ impl World {
     }
 
     pub fn append(&self, node: u64, bytes: &[u8]) -> MailboxCommand {
-        let body = self.message(node, bytes);
-        let message = NewMessage { body, flags: 0, keywords: Vec::new(), internal_date: None, internal_zone: 0 };
-        MailboxCommand::Append { account: ACCOUNT, folder: self.inbox(node), messages: vec![message] }
+        inbox_append(self, node, self.message(node, bytes))
     }
 }
 
@@ -316,6 +314,12 @@ async fn open(data: &Path) -> Store {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Appends a body to INBOX as `node` knows it.
+pub fn inbox_append(world: &World, node: u64, body: BodyRef) -> MailboxCommand {
+    let message = NewMessage { body, flags: 0, keywords: Vec::new(), internal_date: None, internal_zone: 0 };
+    MailboxCommand::Append { account: ACCOUNT, folder: world.inbox(node), messages: vec![message] }
 }
 
 pub fn create_account() -> MailboxCommand {

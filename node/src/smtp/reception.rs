@@ -1,10 +1,12 @@
 //! One message while it arrives: trace fields first, then its bytes, into one body or two (mailboxes here get a
-//! Return-Path, hosts outside do not). Small bodies stay in memory; large ones are written by blocking threads.
+//! Return-Path, hosts outside do not). Small bodies stay in memory; large ones are written by blocking threads, and pushed
+//! to the nodes that will hold them meanwhile.
 
 use super::SmtpServices;
 use crate::limits::{STAGING_PIECE_BYTES, STAGING_PIECE_BYTES_MIN};
-use crate::services::delivery::{Message, Resolved};
-use cluster::StagedBody;
+use crate::services::delivery::{Delivery, Message, Resolved};
+use bytes::Bytes;
+use cluster::{Push, StagedBody};
 use model::directory::view::Target;
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::{BodyRef, MessageId, UnixMillis};
@@ -22,6 +24,7 @@ pub struct Reception {
     id: MessageId,
     envelope: Envelope,
     recipients: Vec<Resolved>,
+    delivery: Delivery,
     local: Option<Copy>,
     outside: Option<Copy>,
 }
@@ -49,11 +52,12 @@ impl Reception {
             id,
             recipients,
             envelope,
+            delivery: services.delivery.clone(),
         };
         if let Some(local) = &mut reception.local {
             // RFC 5321 section 4.4: final delivery puts the reverse path on top.
             let return_path = received::return_path(reception.envelope.mail.sender.as_ref());
-            local.write(return_path.as_bytes()).await?;
+            local.begin(return_path.as_bytes())?;
         }
         reception.write(received.as_bytes()).await?;
         Ok(reception)
@@ -75,7 +79,12 @@ impl Reception {
     /// When they cannot be written; the message is lost then.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         for copy in [&mut self.local, &mut self.outside].into_iter().flatten() {
-            copy.write(bytes).await?;
+            if copy.add(bytes)? {
+                if copy.push.is_none() {
+                    copy.push_to(self.delivery.push(self.id, &self.envelope.mail, &self.recipients).await).await;
+                }
+                copy.write_piece().await?;
+            }
         }
         Ok(())
     }
@@ -93,7 +102,12 @@ impl Reception {
     ///
     /// # Errors
     /// When a body cannot be staged.
-    pub async fn finish(self, accepted_at: UnixMillis) -> io::Result<Message> {
+    pub async fn finish(mut self, accepted_at: UnixMillis) -> io::Result<Message> {
+        for copy in [&mut self.local, &mut self.outside].into_iter().flatten() {
+            if copy.is_large() && copy.push.is_none() {
+                copy.push_to(self.delivery.push(self.id, &self.envelope.mail, &self.recipients).await).await;
+            }
+        }
         Ok(Message {
             id: self.id,
             accepted_at,
@@ -149,11 +163,14 @@ struct Copy {
     staged: Option<StagedBody>,
     /// Bytes of a large body that wait to be a piece worth writing.
     piece: Vec<u8>,
+    /// The way to the nodes that will hold a large body, once it is known to be one.
+    push: Option<Push>,
 }
 
 impl Copy {
     fn new(services: &SmtpServices) -> Copy {
-        Copy { pieces: services.pieces.clone(), large: None, staged: Some(services.bodies.stage()), piece: Vec::new() }
+        let staged = Some(services.bodies.stage());
+        Copy { pieces: services.pieces.clone(), large: None, staged, piece: Vec::new(), push: None }
     }
 
     /// How much is gathered for one write. When many large messages come at a time each of them takes less memory.
@@ -161,46 +178,82 @@ impl Copy {
         if self.large.is_some() { STAGING_PIECE_BYTES } else { STAGING_PIECE_BYTES_MIN }
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// The first bytes: a line or two, in memory.
+    fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.staged.as_mut().ok_or_else(lost)?.write(bytes)
+    }
+
+    /// Whether the body is more than what stays in memory.
+    fn is_large(&self) -> bool {
+        let staged = self.staged.as_ref().map_or(0, StagedBody::size);
+        !self.piece.is_empty() || staged > INLINE_BODY_BYTES_MAX as u64
+    }
+
+    /// Takes bytes; says whether there is a piece to write now.
+    fn add(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let staged = self.staged.as_mut().ok_or_else(lost)?;
         // Up to here the body stays in memory, so writing does not block.
         if self.piece.is_empty() && staged.size() + bytes.len() as u64 <= INLINE_BODY_BYTES_MAX as u64 {
-            return staged.write(bytes);
+            return staged.write(bytes).map(|()| false);
         }
         if self.piece.capacity() == 0 {
-            self.large = self.pieces.clone().try_acquire_owned().ok();
+            self.large = self.large.take().or_else(|| self.pieces.clone().try_acquire_owned().ok());
             self.piece.reserve_exact(self.piece_bytes());
         }
         self.piece.extend_from_slice(bytes);
         // Room for one more chunk is left, so that the piece never grows.
-        if self.piece.len() + CHUNK_BYTES > self.piece_bytes() { self.write_piece().await } else { Ok(()) }
+        Ok(self.piece.len() + CHUNK_BYTES > self.piece_bytes())
+    }
+
+    /// From now on what comes goes there too, and what has come already.
+    async fn push_to(&mut self, mut push: Push) {
+        if let Some(staged) = self.staged.as_ref().filter(|_| !push.is_idle()) {
+            push.write(&Bytes::copy_from_slice(staged.in_memory())).await;
+        }
+        self.push = Some(push);
     }
 
     async fn write_piece(&mut self) -> io::Result<()> {
+        let piece = self.take_piece().await;
         let mut staged = self.staged.take().ok_or_else(lost)?;
-        let mut piece = std::mem::take(&mut self.piece);
         let written = tokio::task::spawn_blocking(move || {
             let result = staged.write(&piece);
-            piece.clear();
             (staged, piece, result)
         });
         let (staged, piece, result) = written.await.map_err(io::Error::other)?;
-        (self.staged, self.piece) = (Some(staged), piece);
+        // The memory is used again when nobody is still being sent it.
+        if let Ok(mut piece) = piece.try_into_mut() {
+            piece.clear();
+            self.piece = piece.into();
+        }
+        self.staged = Some(staged);
         result
     }
 
-    async fn finish(mut self) -> io::Result<BodyRef> {
-        let staged = self.staged.take().ok_or_else(lost)?;
-        if self.piece.is_empty() && staged.size() <= INLINE_BODY_BYTES_MAX as u64 {
-            return staged.finish();
+    /// The piece gathered, on its way to others already.
+    async fn take_piece(&mut self) -> Bytes {
+        let piece = Bytes::from(std::mem::take(&mut self.piece));
+        if let Some(push) = &mut self.push {
+            push.write(&piece).await;
         }
-        let piece = std::mem::take(&mut self.piece);
+        piece
+    }
+
+    async fn finish(mut self) -> io::Result<BodyRef> {
+        if !self.is_large() {
+            return self.staged.take().ok_or_else(lost)?.finish();
+        }
+        let piece = self.take_piece().await;
+        let mut staged = self.staged.take().ok_or_else(lost)?;
         let finished = tokio::task::spawn_blocking(move || {
-            let mut staged = staged;
             staged.write(&piece)?;
             staged.finish()
         });
-        finished.await.map_err(io::Error::other)?
+        let body = finished.await.map_err(io::Error::other)??;
+        if let Some(push) = self.push.take() {
+            push.finish(body.hash).await;
+        }
+        Ok(body)
     }
 }
 

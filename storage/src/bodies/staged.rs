@@ -35,6 +35,11 @@ impl StagedBody {
         Ok(())
     }
 
+    /// All bytes so far while they are in memory; nothing once they are in a file.
+    pub fn in_memory(&self) -> &[u8] {
+        &self.memory
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> u64 {
         self.size

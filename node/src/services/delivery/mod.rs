@@ -11,7 +11,7 @@ use crate::ids;
 use crate::limits::ACCEPT_PATIENCE;
 use crate::metrics::Metrics;
 use crate::queue::Retry;
-use cluster::{Clock, Cluster, ProposeError};
+use cluster::{Clock, Cluster, ProposeError, Push};
 use model::directory::view::Target;
 use model::queue::QueueCommand;
 use model::{BodyRef, Command, GroupId, MessageId, Reply as Applied, UnixMillis};
@@ -71,7 +71,7 @@ impl Delivery {
     ///
     /// Answers for every recipient in order, or with [`Answers::One`] once. `Err` holds a 4xx or 5xx reply.
     pub async fn accept(&self, message: &Message, answers: Answers) -> Vec<Result<(), Reply>> {
-        let results = match self.direct(message).await {
+        let results = match self.direct(&message.mail, &message.recipients).await {
             Ok(Some((shard, targets))) => self.deliver_directly(message, shard, &targets, answers).await,
             Ok(None) => self.enqueue(message, |_| true).await.map(|()| vec![Ok(()); message.recipients.len()]),
             Err(reply) => Err(reply),
@@ -87,11 +87,21 @@ impl Delivery {
         }
     }
 
+    /// Begins to send a body to the nodes that will hold it, while the rest of it arrives: to those of the shard that
+    /// [`Self::accept`] will name for such a message, as far as that can be known before it is complete.
+    pub async fn push(&self, message: MessageId, mail: &Mail, recipients: &[Resolved]) -> Push {
+        let shard = match self.direct(mail, recipients).await {
+            Ok(Some((shard, _))) => shard,
+            _ => self.queue_shard(message),
+        };
+        self.cluster.push(shard).await
+    }
+
     /// The one shard all recipients live in, and their mailboxes; `None` when the queue is needed.
-    async fn direct(&self, message: &Message) -> Result<Option<(GroupId, Vec<LocalTarget>)>, Reply> {
-        let reports_success = message.mail.sender.is_some()
-            && message.recipients.iter().any(|to| to.recipient.notify.is_some_and(|notify| notify.success));
-        let Some(targets) = local_targets(message.recipients.iter().flat_map(|to| &to.targets)) else {
+    async fn direct(&self, mail: &Mail, recipients: &[Resolved]) -> Result<Option<(GroupId, Vec<LocalTarget>)>, Reply> {
+        let reports_success = mail.sender.is_some()
+            && recipients.iter().any(|to| to.recipient.notify.is_some_and(|notify| notify.success));
+        let Some(targets) = local_targets(recipients.iter().flat_map(|to| &to.targets)) else {
             return Ok(None);
         };
         let mut shard = None;
@@ -137,12 +147,16 @@ impl Delivery {
         let whole = queued.iter().map(|new| new.row.recipients.len()).sum::<usize>() >= message.recipients.len();
         let operation = if whole { message.id } else { ids::operation(self.clock.now()) };
         let command = Command::Queue(QueueCommand::Enqueue(queued));
-        let shard = shard_for(message.id, |shard| self.cluster.leads(shard));
+        let shard = self.queue_shard(message.id);
         match propose_until(&self.cluster, shard, operation, command, ACCEPT_PATIENCE).await {
             Ok(Applied::Done) => Ok(()),
             Ok(_) => Err(Reply::new(452, EnhancedCode::new(4, 5, 3), "Too many recipients")),
             Err(error) => Err(refusal(&error)),
         }
+    }
+
+    fn queue_shard(&self, message: MessageId) -> GroupId {
+        shard_for(message, |shard| self.cluster.leads(shard))
     }
 }
 

@@ -1,19 +1,21 @@
 //! APPEND: the bytes of new messages on their way from a session to the log. Small ones stay in memory and ride in the
-//! entry; large ones are written to staging piece by piece, so that no message is ever held whole.
+//! entry; large ones are written to staging piece by piece and pushed to the shard's other nodes meanwhile, so that no
+//! message is ever held whole.
 
 use super::blocking_io;
 use crate::limits::{APPEND_INLINE_BYTES_MAX, STAGING_WRITE_BYTES};
-use cluster::{Bodies, StagedBody};
+use bytes::Bytes;
+use cluster::{Cluster, Push, StagedBody};
 use model::limits::INLINE_BODY_BYTES_MAX;
 use model::mailbox::NewMessage;
-use model::{BodyRef, FolderId};
+use model::{BodyRef, FolderId, GroupId};
 use protocols::imap::store::{FlagNames, StoreError};
 use std::io;
-use std::sync::Arc;
 
 /// Messages of one APPEND or MULTIAPPEND until its commit.
 pub struct Appends {
-    bodies: Arc<Bodies>,
+    cluster: Cluster,
+    shard: GroupId,
     folder: FolderId,
     current: Option<Arriving>,
     complete: Vec<NewMessage>,
@@ -27,12 +29,13 @@ struct Arriving {
     /// Bytes not yet written to `staged`; all of them while that is `None`.
     gathered: Vec<u8>,
     staged: Option<StagedBody>,
+    push: Option<Push>,
 }
 
 impl Appends {
-    /// Nothing appended yet to `folder`.
-    pub fn new(bodies: Arc<Bodies>, folder: FolderId) -> Self {
-        Appends { bodies, folder, current: None, complete: Vec::new(), inline_bytes: 0, failed: None }
+    /// Nothing appended yet to `folder`, which lives in `shard`.
+    pub fn new(cluster: Cluster, shard: GroupId, folder: FolderId) -> Self {
+        Appends { cluster, shard, folder, current: None, complete: Vec::new(), inline_bytes: 0, failed: None }
     }
 
     /// Where the messages go: the folder that had the name when the command began, whatever it is called by now.
@@ -43,7 +46,8 @@ impl Appends {
     /// Begins a message of `size_bytes`.
     pub fn start(&mut self, flags: FlagNames, internal_date: Option<i64>, size_bytes: u64) {
         let capacity = usize::try_from(size_bytes).unwrap_or(usize::MAX).min(INLINE_BODY_BYTES_MAX);
-        self.current = Some(Arriving { flags, internal_date, gathered: Vec::with_capacity(capacity), staged: None });
+        let gathered = Vec::with_capacity(capacity);
+        self.current = Some(Arriving { flags, internal_date, gathered, staged: None, push: None });
     }
 
     /// Takes bytes of the message begun. Waits while they are written, which holds the client back.
@@ -107,7 +111,7 @@ impl Appends {
 
     /// In memory all the way: nothing here blocks.
     fn finish_inline(&mut self) -> io::Result<BodyRef> {
-        let mut staged = self.bodies.stage();
+        let mut staged = self.cluster.bodies().stage();
         if let Some(arriving) = &mut self.current {
             staged.write(&std::mem::take(&mut arriving.gathered))?;
         }
@@ -117,21 +121,32 @@ impl Appends {
     async fn finish_staged(&mut self) -> io::Result<BodyRef> {
         let staged = self.write_out().await?;
         let size = staged.size();
-        blocking_io(move || Ok(BodyRef { hash: staged.finish_as_file()?, size, inline: None })).await
+        let hash = blocking_io(move || staged.finish_as_file()).await?;
+        if let Some(push) = self.current.as_mut().and_then(|arriving| arriving.push.take()) {
+            push.finish(hash).await;
+        }
+        Ok(BodyRef { hash, size, inline: None })
     }
 
-    /// Writes what is gathered, and gives the staged body out of `current`.
+    /// Writes what is gathered, here and to the other nodes, and gives the staged body out of `current`.
     async fn write_out(&mut self) -> io::Result<StagedBody> {
         let arriving = self.current.as_mut().ok_or_else(|| io::Error::other("no message is arriving"))?;
-        let mut staged = arriving.staged.take().unwrap_or_else(|| self.bodies.stage());
-        let mut gathered = std::mem::take(&mut arriving.gathered);
+        let gathered = Bytes::from(std::mem::take(&mut arriving.gathered));
+        match &mut arriving.push {
+            Some(push) => push.write(&gathered).await,
+            None => arriving.push.insert(self.cluster.push(self.shard).await).write(&gathered).await,
+        }
+        let mut staged = arriving.staged.take().unwrap_or_else(|| self.cluster.bodies().stage());
         let (staged, gathered) = blocking_io(move || {
             staged.write(&gathered)?;
-            gathered.clear();
             Ok((staged, gathered))
         })
         .await?;
-        arriving.gathered = gathered;
+        // The memory is used again when nobody is still being sent it.
+        if let Ok(mut gathered) = gathered.try_into_mut() {
+            gathered.clear();
+            arriving.gathered = gathered.into();
+        }
         Ok(staged)
     }
 

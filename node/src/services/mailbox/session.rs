@@ -289,7 +289,10 @@ impl MailboxSession {
         }
         let appends = match self.appends.take() {
             Some(begun) => begun,
-            None => Box::new(Appends::new(self.mailboxes.proposer.cluster.bodies(), self.folder(&mailbox).await?)),
+            None => {
+                let (cluster, shard) = (self.mailboxes.proposer.cluster.clone(), self.owner()?.shard);
+                Box::new(Appends::new(cluster, shard, self.folder(&mailbox).await?))
+            }
         };
         self.appends.insert(appends).start(flags, internal_date, size_bytes);
         Ok(Reply::Done)
