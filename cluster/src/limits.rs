@@ -195,6 +195,11 @@ pub const BODIES_PER_REQUEST_MAX: usize = 1_024;
 pub const BODY_FRAME_BYTES: usize = 512 * 1024;
 /// How long a peer may be silent while it sends a body.
 pub const BODY_FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes per second of snapshots and of bodies asked for that a node gives when no other rate is set: most of a gigabit
+/// link, and about a third of what one core encrypts.
+pub const CATCH_UP_BYTES_PER_SECOND: u64 = 64_000_000;
+/// How much of that rate may be made up for after a pause.
+pub const CATCH_UP_BURST: Duration = Duration::from_millis(100);
 /// Bodies a node pushes to replicas at a time; those beyond are fetched. Each has up to [`PUSH_PIECES_QUEUED_MAX`] pieces
 /// and one on its way per replica, which share their memory.
 pub const PUSHES_MAX: usize = 64;

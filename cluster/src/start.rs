@@ -51,6 +51,8 @@ pub struct StartOptions {
     pub join: Option<Join>,
     /// Stamps proposals.
     pub clock: Arc<dyn Clock>,
+    /// Bytes per second this node gives to others that catch up; `None` is [`crate::limits::CATCH_UP_BYTES_PER_SECOND`].
+    pub catch_up_bytes_per_second: Option<u64>,
     /// Hears how far the replay of the logs is; not called when there is nothing to replay.
     pub progress: Progress,
 }
@@ -67,6 +69,7 @@ impl StartOptions {
             advertise: None,
             join: None,
             clock: Arc::new(SystemClock),
+            catch_up_bytes_per_second: None,
             progress: Arc::new(|_, _| ()),
         }
     }
@@ -98,6 +101,9 @@ impl Cluster {
         let facts = options.facts(bind);
         let (identity, authority) = introduce(&options, &facts).await?;
         let (node, authority, shared) = (identity.node, Arc::new(authority), Shared::default());
+        if let Some(rate) = options.catch_up_bytes_per_second {
+            shared.wire.catch_up.set(rate);
+        }
         let facts = NodeFacts { key: authority.node_key_hash(), ..facts };
         let peers = blocking(&options.store, |store| load_peers(&Files::open(store.disk())?)).await?;
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -8,10 +8,12 @@ mod fetch;
 pub mod mend;
 mod piece;
 mod push;
+mod rate;
 mod serve;
 mod staging;
 
 pub use fetch::{Arrivals, FetchError, fetch, missing};
 pub use push::{Push, Pushes};
+pub use rate::Rate;
 pub use serve::{Asked, serve};
 pub use staging::take;

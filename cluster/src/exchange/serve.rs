@@ -1,6 +1,7 @@
 //! Giving bodies to a peer: reads files in pieces and packs them into frames.
 
 use crate::exchange::piece::Piece;
+use crate::exchange::rate::Rate;
 use crate::limits::{BODIES_PER_REQUEST_MAX, BODY_FRAME_BYTES};
 use crate::transport::{CallError, FrameSender};
 use bytes::Bytes;
@@ -21,8 +22,13 @@ impl Asked {
     }
 }
 
-/// Sends every body of `hashes`, in order; one that is not here is said to be absent.
-pub async fn serve(bodies: &Arc<Bodies>, hashes: Vec<BodyHash>, to: &mut FrameSender) -> Result<(), CallError> {
+/// Sends every body of `hashes`, in order and no faster than `rate`; one that is not here is said to be absent.
+pub async fn serve(
+    bodies: &Arc<Bodies>,
+    hashes: Vec<BodyHash>,
+    rate: &Rate,
+    to: &mut FrameSender,
+) -> Result<(), CallError> {
     let mut packer = Packer { bodies: bodies.clone(), waiting: hashes.into_iter(), open: None };
     loop {
         // The disk may make a reader wait.
@@ -31,7 +37,10 @@ pub async fn serve(bodies: &Arc<Bodies>, hashes: Vec<BodyHash>, to: &mut FrameSe
         let (again, frame) = read.map_err(|error| CallError::Unknown(error.to_string()))?;
         packer = again;
         match frame {
-            Some(frame) => to.send(frame).await?,
+            Some(frame) => {
+                rate.take(frame.len()).await;
+                to.send(frame).await?;
+            }
             None => return Ok(()),
         }
     }

@@ -128,7 +128,7 @@ impl Inbound {
         let _turn = self.serving.acquire().await.map_err(text)?;
         let mut sender = duplex.sender;
         let served = async {
-            exchange::serve(&self.bodies, asked.0, &mut sender).await?;
+            exchange::serve(&self.bodies, asked.0, &self.wire.catch_up, &mut sender).await?;
             sender.finish()
         };
         served.await.map_err(|error: CallError| text(FetchError::from(error)))

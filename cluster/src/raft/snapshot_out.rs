@@ -1,7 +1,7 @@
 //! Sending a snapshot to a replica that the log no longer reaches: rows, the names of their bodies, then the bodies it
 //! lacks. The pinned state holds the log and the bodies until it is dropped.
 
-use crate::exchange;
+use crate::exchange::{self, Rate};
 use crate::limits::{MANIFEST_NAMES_PER_FRAME, STREAM_OPEN_TIMEOUT};
 use crate::raft::codec;
 use crate::raft::snapshot::{Pinned, SnapshotData};
@@ -30,20 +30,23 @@ pub async fn send(
     let head = codec::encode(&SnapshotHead { to, vote, meta: snapshot.meta });
     let deadline = Instant::now() + STREAM_OPEN_TIMEOUT;
     let Duplex { mut sender, receiver } = transport.open(node, Service::Snapshot, head, deadline).await?;
-    let pinned = send_rows(pinned, &mut sender).await?;
+    let pinned = send_rows(pinned, &wire.catch_up, &mut sender).await?;
     let pinned = send_names(pinned, &mut sender).await?;
-    let vote = send_bodies(&pinned, sender, receiver).await?;
+    let vote = send_bodies(&pinned, &wire.catch_up, sender, receiver).await?;
     drop(turn);
     Ok(vote)
 }
 
-async fn send_rows(pinned: Pinned, sender: &mut FrameSender) -> Result<Pinned, CallError> {
+async fn send_rows(pinned: Pinned, rate: &Rate, sender: &mut FrameSender) -> Result<Pinned, CallError> {
     let (mut pinned, mut cursor) = (pinned, Cursor::default());
     loop {
         let read = blocking(move || pinned.snapshot().read(&mut cursor).map(|chunk| (pinned, cursor, chunk))).await?;
         (pinned, cursor) = (read.0, read.1);
         match read.2 {
-            Some(chunk) => sender.send(codec::encode(&SnapshotPart::Rows(chunk))).await?,
+            Some(chunk) => {
+                rate.take(chunk.len()).await;
+                sender.send(codec::encode(&SnapshotPart::Rows(chunk))).await?;
+            }
             None => return Ok(pinned),
         }
     }
@@ -58,10 +61,15 @@ async fn send_names(pinned: Pinned, sender: &mut FrameSender) -> Result<Pinned, 
     Ok(pinned)
 }
 
-async fn send_bodies(pinned: &Pinned, mut sender: FrameSender, mut receiver: FrameReceiver) -> Result<Vote, CallError> {
+async fn send_bodies(
+    pinned: &Pinned,
+    rate: &Rate,
+    mut sender: FrameSender,
+    mut receiver: FrameReceiver,
+) -> Result<Vote, CallError> {
     while let Some(frame) = receiver.next().await? {
         match codec::decode(&frame).map_err(|error| CallError::Unknown(error.to_string()))? {
-            SnapshotAnswer::Missing(hashes) => exchange::serve(pinned.bodies(), hashes, &mut sender).await?,
+            SnapshotAnswer::Missing(hashes) => exchange::serve(pinned.bodies(), hashes, rate, &mut sender).await?,
             SnapshotAnswer::Installed(vote) => return Ok(vote),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Frames are `model::codec` values, whose first byte is their format. Log entries travel as the log keeps them.
 
-use crate::exchange::Pushes;
+use crate::exchange::{Pushes, Rate};
 use crate::limits::{SNAPSHOTS_RECEIVED_MAX, SNAPSHOTS_SENT_MAX};
 use crate::raft::beats::Beats;
 use crate::raft::codec::{self, DecodeError};
@@ -151,6 +151,8 @@ pub struct Wire {
     pub pulse: Pulse,
     /// Bodies on their way to replicas elsewhere.
     pub pushes: Pushes,
+    /// How fast old state goes out: snapshots, and bodies that are asked for.
+    pub catch_up: Rate,
     /// One permit for each snapshot this node sends at a time.
     pub sending: Semaphore,
     /// One permit for each snapshot this node receives at a time.
@@ -164,6 +166,7 @@ impl Default for Wire {
             beats: Beats::default(),
             pulse: Pulse::default(),
             pushes: Pushes::default(),
+            catch_up: Rate::default(),
             sending: Semaphore::new(SNAPSHOTS_SENT_MAX),
             receiving: Arc::new(Semaphore::new(SNAPSHOTS_RECEIVED_MAX)),
         }

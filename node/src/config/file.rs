@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 18] = [
+pub(super) const KEYS: [&str; 19] = [
     "data",
     "name",
     "hostname",
@@ -30,6 +30,7 @@ pub(super) const KEYS: [&str; 18] = [
     "certificate",
     "private-key",
     "queue-retry-first",
+    "catch-up-rate",
     "listeners",
 ];
 
@@ -103,6 +104,7 @@ fn set(settings: &mut Settings, name: &str, at: usize, value: &Spanned<DeValue<'
         "certificate" => settings.certificate = Some(one(name, value, path)?),
         "private-key" => settings.private_key = Some(one(name, value, path)?),
         "queue-retry-first" => settings.queue_retry_first = Some(one(name, value, parse::seconds)?),
+        "catch-up-rate" => settings.catch_up_rate = Some(one(name, value, parse::megabytes)?),
         "listeners" => settings.listeners = listeners(value)?,
         _ => return Err(Wrong { at, reason: format!("unknown setting \"{name}\"{}", did_you_mean(name, &KEYS)) }),
     }
@@ -184,6 +186,7 @@ mod tests {
             certificate = "/c.pem"
             private-key = "/k.pem"
             queue-retry-first = 60
+            catch-up-rate = 20
             [listeners]
             lmtp = "192.0.2.1:24"
             smtp = ["192.0.2.1:25", "[::1]:25"]

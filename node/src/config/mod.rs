@@ -51,6 +51,8 @@ pub struct Config {
     pub certificate: Option<CertificateFiles>,
     /// The first pause before an undelivered message is tried again; `None` is the queue's own.
     pub queue_retry_first: Option<Duration>,
+    /// What this node gives per second to others that catch up; `None` is the cluster's own.
+    pub catch_up_bytes_per_second: Option<u64>,
 }
 
 /// An invitation and where to come with it.
@@ -120,6 +122,7 @@ impl Config {
             log_format: settings.log_format.unwrap_or_default(),
             certificate,
             queue_retry_first: settings.queue_retry_first.map(Duration::from_secs),
+            catch_up_bytes_per_second: settings.catch_up_rate.map(|megabytes| megabytes.saturating_mul(1_000_000)),
         })
     }
 

@@ -109,6 +109,11 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     seconds.ok_or_else(|| "a number of seconds from 1 to 86400 is expected".to_owned())
 }
 
+pub(super) fn megabytes(text: &str) -> Result<u64, String> {
+    let megabytes = text.parse().ok().filter(|megabytes| (1..=100_000).contains(megabytes));
+    megabytes.ok_or_else(|| "a number of megabytes from 1 to 100000 is expected".to_owned())
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

@@ -65,6 +65,9 @@ pub struct Settings {
     /// Seconds before an undelivered message is tried again for the first time
     #[arg(long, value_name = "SECONDS", env = "MAILNODE_QUEUE_RETRY_FIRST", hide_env = true, value_parser = parse::seconds)]
     pub queue_retry_first: Option<u64>,
+    /// Megabytes per second this node sends to others that catch up, so that mail is not held up [default: 64]
+    #[arg(long, value_name = "MB", env = "MAILNODE_CATCH_UP_RATE", hide_env = true, value_parser = parse::megabytes)]
+    pub catch_up_rate: Option<u64>,
     /// Addresses of single services: only in the file, table `[listeners]`.
     #[arg(skip)]
     pub listeners: BTreeMap<Service, Vec<SocketAddr>>,
@@ -92,6 +95,7 @@ impl Settings {
             certificate: self.certificate.or(base.certificate),
             private_key: self.private_key.or(base.private_key),
             queue_retry_first: self.queue_retry_first.or(base.queue_retry_first),
+            catch_up_rate: self.catch_up_rate.or(base.catch_up_rate),
             listeners: if self.listeners.is_empty() { base.listeners } else { self.listeners },
         }
     }
