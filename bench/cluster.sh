@@ -1,27 +1,37 @@
 #!/usr/bin/env bash
-# Three nodes on this machine against Debian's Postfix + Dovecot, one unreplicated server, in one run.
-#   bench/cluster.sh [DIR]     DIR (default a temporary one) should lie on the disk to measure; MESSAGES, LARGE set sizes
-# Then: what three idle nodes cost, and how long a blank third node takes to catch up LARGE messages, beside a copy of the
-# same files. Needs root, and: apt-get install postfix dovecot-imapd dovecot-lmtpd
+# Three nodes on this machine against Debian's Postfix + Dovecot, one unreplicated server, in one run, and every bar of a
+# cluster: throughput, DATA-end on one node to EXISTS on another, idle cost, catching up, failover.
+#   bench/cluster.sh [DIR]     DIR (default a temporary one) should lie on the disk to measure
+# MESSAGES, LARGE, IDLE (seconds) and KILLS set sizes; PARTS chooses among "throughput idle catchup failover".
+# Needs root, and: apt-get install postfix dovecot-imapd dovecot-lmtpd
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-$(mktemp -d)}
-messages=${MESSAGES:-3000} large=${LARGE:-100000}
+messages=${MESSAGES:-3000} large=${LARGE:-100000} idle=${IDLE:-60} kills=${KILLS:-50}
+parts=${PARTS:-throughput idle catchup failover}
 mkdir -p "$dir"
+dir=$(realpath "$dir")
 
-cargo build --release --locked -p node -p bench
-bin=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release
-mailnode=${MAILNODE_BINARY:-$bin/mailnode}
+if [ -z "${BIN:-}" ]; then
+  cargo build --release --locked -p node -p bench -p tests --bins
+  target=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+  BIN=$target/release
+fi
+mailnode=${MAILNODE_BINARY:-$BIN/mailnode} bench=$BIN/bench
 
 declare -A pid
+serving=
 finish() {
+  [ -z "$serving" ] || kill "$serving" 2>/dev/null || true
   for one in "${pid[@]}"; do kill "$one" 2>/dev/null || true; done
   bench/peer.sh stop "$dir/peer" 2>/dev/null || true
 }
 trap finish EXIT
 
+wants() { [[ " $parts " == *" $1 "* ]]; }
 offset() { echo $((20000 + $1 * 1000)); }
 pause() { read -rt "$1" <> <(:) || true; }
+now() { date +%s.%N; }
 
 start_node() { # number, more flags
   local n=$1
@@ -52,7 +62,7 @@ sys.exit(not all(shard["leader"] and level(shard) >= nodes for shard in shards))
 
 addresses() { # standard port, nodes
   local all=() n
-  for n in $(seq 1 "$2"); do all+=("127.0.0.1:$(($(offset "$n") + $1))"); done
+  for n in "${@:2}"; do all+=("127.0.0.1:$(($(offset "$n") + $1))"); done
   (IFS=,; echo "${all[*]}")
 }
 
@@ -60,43 +70,89 @@ workloads() { # name, bench arguments
   local name=$1
   shift
   {
-    "$bin/bench" "$@" smtp --messages "$messages"
-    "$bin/bench" "$@" smtp --messages "$messages" --reuse
-    "$bin/bench" "$@" append --messages "$messages"
-    "$bin/bench" "$@" idle-latency
+    "$bench" "$@" smtp --messages "$messages"
+    "$bench" "$@" smtp --messages "$messages" --reuse
+    "$bench" "$@" append --messages "$messages"
+    "$bench" "$@" idle-latency
   } | tee "$dir/$name.json"
 }
 
-bench/peer.sh start "$dir/peer" 50 >"$dir/peer.where"
-read -r smtp_port imap_port postfix_pid dovecot_pid <"$dir/peer.where"
-workloads peer --smtp "127.0.0.1:$smtp_port" --imap "127.0.0.1:$imap_port" --pid "$postfix_pid,$dovecot_pid"
-bench/peer.sh stop "$dir/peer"
+if wants throughput; then
+  bench/peer.sh start "$dir/peer" 50 >"$dir/peer.where"
+  read -r smtp_port imap_port postfix_pid dovecot_pid <"$dir/peer.where"
+  workloads peer --smtp "127.0.0.1:$smtp_port" --imap "127.0.0.1:$imap_port" --pid "$postfix_pid,$dovecot_pid"
+  bench/peer.sh stop "$dir/peer"
+fi
 
-start_node 1
-for n in $(seq 0 49); do
-  echo benchmark-secret | "$mailnode" --data "$dir/n1" account add "u$n@bench.test" --password-stdin >/dev/null
-done
-join_node 2
-join_node 3
-wait_whole 3
-nodes=(--smtp "$(addresses 25 3)" --imap "$(addresses 143 3)" --pid "${pid[1]},${pid[2]},${pid[3]}")
-"$bin/bench" "${nodes[@]}" rest | tee "$dir/rest.json"
-workloads cluster "${nodes[@]}"
-python3 bench/compare.py "$dir/peer.json" "$dir/cluster.json"
+if wants throughput || wants idle || wants catchup; then
+  start_node 1
+  for n in $(seq 0 49); do
+    echo benchmark-secret | "$mailnode" --data "$dir/n1" account add "u$n@bench.test" --password-stdin >/dev/null
+  done
+  join_node 2
+  join_node 3
+  wait_whole 3
+  nodes=(--smtp "$(addresses 25 1 2 3)" --imap "$(addresses 143 1 2 3)" --pid "${pid[1]},${pid[2]},${pid[3]}")
+fi
 
-# A blank node in place of the third, while the others hold many messages.
-"$mailnode" --data "$dir/n1" node remove n3
-kill "${pid[3]}"
-unset "pid[3]"
-"$bin/bench" --smtp "$(addresses 25 2)" --imap "$(addresses 143 2)" fill --messages "$large" --size 1500
-began=$(date +%s.%N)
-join_node 4
-wait_whole 3
-ended=$(date +%s.%N)
-cp -a "$dir/n1/bodies" "$dir/copy"
-sync -f "$dir/copy"
-python3 - "$began" "$ended" "$(date +%s.%N)" <<'P'
-import sys
-began, ended, copied = map(float, sys.argv[1:])
-print(f"catch-up {ended - began:.1f} s, copy of the same files {copied - ended:.1f} s, ratio {(ended - began) / (copied - ended):.2f}")
+if wants idle; then
+  "$bench" "${nodes[@]}" rest --seconds "$idle" | tee "$dir/idle.json"
+fi
+
+if wants throughput; then
+  workloads cluster "${nodes[@]}"
+  python3 bench/compare.py "$dir/peer.json" "$dir/cluster.json"
+fi
+
+# A blank node in place of the third, while the others hold many messages and go on serving.
+if wants catchup; then
+  "$mailnode" --data "$dir/n1" node remove n3 >/dev/null
+  kill "${pid[3]}"
+  wait "${pid[3]}" || true
+  unset "pid[3]"
+  wait_whole 2
+  two=(--smtp "$(addresses 25 1 2)" --imap "$(addresses 143 1 2)")
+  "$bench" "${two[@]}" fill --messages "$large" --size 1500
+  # The same probe before and meanwhile says what catching up costs those who are served.
+  "$bench" "${two[@]}" idle-latency --messages 100 >"$dir/before.json"
+  touch "$dir/serving"
+  : >"$dir/refused"
+  while [ -e "$dir/serving" ]; do
+    "$bench" "${two[@]}" idle-latency --messages 20 2>>"$dir/refused.txt" || echo >>"$dir/refused"
+  done >"$dir/meanwhile.json" &
+  serving=$!
+  began=$(now)
+  join_node 4
+  wait_whole 3
+  ended=$(now)
+  rm "$dir/serving"
+  wait "$serving"
+  serving=
+  mkdir "$dir/copy"
+  sync -f "$dir/copy"
+  copying=$(now)
+  cp -a "$dir/n1/bodies" "$dir/n1/mail" "$dir/copy"
+  sync -f "$dir/copy"
+  python3 - "$began" "$ended" "$copying" "$(now)" "$dir" <<'P' | tee "$dir/catchup.json"
+import json, sys
+began, ended, copying, copied = map(float, sys.argv[1:5])
+figures = lambda name: [json.loads(line) for line in open(f"{sys.argv[5]}/{name}.json")]
+worst = max(row["max_ms"] for row in figures("meanwhile"))
+middle = sorted(row["p50_ms"] for row in figures("meanwhile"))
+print(json.dumps({"workload": "catch-up", "seconds": ended - began, "copy_seconds": copied - copying,
+    "ratio": (ended - began) / (copied - copying), "exists_p50_ms_before": figures("before")[0]["p50_ms"],
+    "exists_p50_ms_meanwhile": middle[len(middle) // 2], "exists_max_ms_meanwhile": worst,
+    "probes": len(middle), "probes_refused": sum(1 for _ in open(f"{sys.argv[5]}/refused"))}))
 P
+fi
+
+for n in "${!pid[@]}"; do
+  kill "${pid[$n]}"
+  wait "${pid[$n]}" || true
+  unset "pid[$n]"
+done
+
+if wants failover; then
+  MAILNODE_BINARY=$mailnode "$BIN/failover" "$kills" | tee "$dir/failover.txt"
+fi
+python3 bench/bars.py "$dir"

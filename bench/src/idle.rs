@@ -77,7 +77,8 @@ pub fn rest(target: &Target, options: &RestOptions) -> Value {
     let processes = target.pid.len().max(1) as f64;
     json!({ "workload": "rest", "seconds": options.seconds, "processes": target.pid.len(),
         "core_percent_each": 100.0 * cpu / processes,
-        "memory_mb_each": process::memory_kb(&target.pid) as f64 / 1024.0 / processes })
+        "memory_mb_each": process::memory_kb(&target.pid) as f64 / 1024.0 / processes,
+        "resident_mb_each": process::resident_kb(&target.pid) as f64 / 1024.0 / processes })
 }
 
 fn idle_connections(target: &Target, count: usize) -> io::Result<Vec<Imap>> {

@@ -45,11 +45,16 @@ pub fn cpu_seconds(roots: &[u32]) -> f64 {
 
 /// Resident memory now, in kB; memory shared between processes counts once per process that maps it, divided.
 pub fn memory_kb(roots: &[u32]) -> u64 {
-    tree(roots).iter().map(|(pid, _)| proportional_kb(*pid)).sum()
+    tree(roots).iter().map(|(pid, _)| rollup_kb(*pid, "Pss:")).sum()
 }
 
-fn proportional_kb(pid: u32) -> u64 {
+/// Resident memory now, in kB, as `ps` shows it: memory shared between processes counts in full for each.
+pub fn resident_kb(roots: &[u32]) -> u64 {
+    tree(roots).iter().map(|(pid, _)| rollup_kb(*pid, "Rss:")).sum()
+}
+
+fn rollup_kb(pid: u32, what: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = text.lines().find_map(|line| line.strip_prefix(what));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
