@@ -7,7 +7,7 @@ use crate::members::planner::{Picture, Step, plan};
 use crate::members::rows::Rows;
 use crate::members::survey::{Is, Told, survey};
 use model::directory::members::MemberCommand;
-use model::directory::row::{GroupRow, NodeState};
+use model::directory::row::{GroupRow, NodeRow, NodeState};
 use model::{GroupId, NodeId, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,8 @@ async fn round(cluster: &Cluster) -> bool {
     !steps.is_empty() || !is_settled
 }
 
-/// The next steps, and whether every group is as its row says but for nodes that do not answer.
+/// The next steps, and whether nothing is to be waited for: every group is as its row says but for nodes that do not answer,
+/// and every node holds the directory.
 fn decide<'a>(rows: &Rows, told: impl Iterator<Item = (NodeId, &'a Told)>) -> (Vec<Step>, bool) {
     let (mut reachable, mut holding, mut truth) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::<GroupId, &Is>::new());
     for (node, told) in told {
@@ -60,7 +61,11 @@ fn decide<'a>(rows: &Rows, told: impl Iterator<Item = (NodeId, &'a Told)>) -> (V
     let room = PLACED_AT_A_TIME.saturating_sub(rows.groups.iter().filter(under_way).count());
     let (nodes, groups) = (&rows.nodes, &rows.groups);
     let picture = Picture { nodes, groups, settled: &settled, reachable: &reachable, holding: &holding };
-    (plan(picture, room), settled.len() == rows.groups.len())
+    // A newcomer has to be planned for as soon as it answers.
+    let directory = rows.groups.get(&GroupId::DIRECTORY);
+    let is_new = |node: &NodeId| directory.is_some_and(|row| row.replica_on(*node).is_none());
+    let is_awaited = |(node, row): (&NodeId, &NodeRow)| row.state == NodeState::Active && is_new(node);
+    (plan(picture, room), settled.len() == rows.groups.len() && !rows.nodes.iter().any(is_awaited))
 }
 
 async fn carry_out(cluster: &Cluster, step: &Step) {

@@ -53,7 +53,8 @@ pub fn plan(picture: Picture<'_>, room: usize) -> Vec<Step> {
             steps.extend(step.map(|step| planner.step(*group, row, step)));
         }
     }
-    if steps.is_empty() {
+    // Where replicas are still missing none is moved: without room for more steps that cannot be told.
+    if steps.is_empty() && room > 0 {
         steps.extend(planner.even_out());
     }
     if steps.is_empty() {

@@ -121,6 +121,14 @@ impl World {
 }
 
 #[test]
+fn nothing_is_moved_for_evenness_while_replicas_wait_for_room() {
+    let mut world = World::one();
+    world.join();
+    assert_eq!(world.plan(0), []);
+    assert!(matches!(world.plan(8)[..], [Step::Place { add: Some(NodeId(2)), remove: None, .. }, ..]));
+}
+
+#[test]
 fn one_to_four_and_back_converges_and_leaves_nothing_behind() {
     let mut world = World::one();
     assert_eq!(world.plan(4), []);
