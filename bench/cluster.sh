@@ -118,6 +118,7 @@ if wants catchup; then
   touch "$dir/serving"
   : >"$dir/refused"
   while [ -e "$dir/serving" ]; do
+    pause 0.5
     "$bench" "${two[@]}" idle-latency --messages 20 2>>"$dir/refused.txt" || echo >>"$dir/refused"
   done >"$dir/meanwhile.json" &
   serving=$!
