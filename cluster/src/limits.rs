@@ -211,8 +211,10 @@ pub const PUSH_HELD_MAX: Duration = Duration::from_millis(500);
 pub const PUSH_AVOIDED: Duration = Duration::from_secs(5);
 /// How long a body that is complete waits for a majority of the replicas to have it; then it is named regardless.
 pub const PUSH_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long it then waits for the others: as a rule they are as fast, and need not fetch it.
-pub const PUSH_STRAGGLER_TIMEOUT: Duration = Duration::from_millis(20);
+/// How long it then waits at least for the others: as a rule they are as fast, and need not fetch it.
+pub const PUSH_STRAGGLER_TIMEOUT_MIN: Duration = Duration::from_millis(20);
+/// And at most, for a body that took long to arrive: what is almost there need not be sent twice.
+pub const PUSH_STRAGGLER_TIMEOUT_MAX: Duration = Duration::from_millis(250);
 /// Pushed bodies a node takes at a time: what several peers may push, an open file each.
 pub const PUSHES_TAKEN_MAX: usize = 256;
 /// The largest pushed body: several times the largest message that is taken.

@@ -5,8 +5,8 @@
 
 use crate::exchange::staging::{StagePart, Taken};
 use crate::limits::{
-    PUSH_ANSWER_TIMEOUT, PUSH_AVOIDED, PUSH_HELD_MAX, PUSH_PIECES_QUEUED_MAX, PUSH_STRAGGLER_TIMEOUT, PUSHES_MAX,
-    STREAM_OPEN_TIMEOUT,
+    PUSH_ANSWER_TIMEOUT, PUSH_AVOIDED, PUSH_HELD_MAX, PUSH_PIECES_QUEUED_MAX, PUSH_STRAGGLER_TIMEOUT_MAX,
+    PUSH_STRAGGLER_TIMEOUT_MIN, PUSHES_MAX, STREAM_OPEN_TIMEOUT,
 };
 use crate::transport::{CallError, Duplex, Service, Transport};
 use bytes::Bytes;
@@ -42,7 +42,7 @@ impl Pushes {
         let turn = Arc::new(turn);
         let link = |node: &NodeId| self.link(transport.clone(), *node, turn.clone());
         let links = nodes.iter().filter(|node| !self.is_avoided(**node)).map(link).collect();
-        Push { links, nodes: nodes.len(), pushes: self.clone() }
+        Push { links, nodes: nodes.len(), began: Instant::now(), pushes: self.clone() }
     }
 
     fn link(&self, transport: Transport, node: NodeId, turn: Arc<OwnedSemaphorePermit>) -> Link {
@@ -76,6 +76,7 @@ pub struct Push {
     links: Vec<Link>,
     /// How many it was begun for.
     nodes: usize,
+    began: Instant,
     pushes: Pushes,
 }
 
@@ -90,7 +91,7 @@ struct Link {
 impl Push {
     /// A push that goes nowhere.
     pub fn to_nobody() -> Self {
-        Push { links: Vec::new(), nodes: 0, pushes: Pushes::default() }
+        Push { links: Vec::new(), nodes: 0, began: Instant::now(), pushes: Pushes::default() }
     }
 
     /// Whether anybody still takes it.
@@ -115,12 +116,13 @@ impl Push {
         self.send(&StagePart::End(hash)).await;
         // With the copy here these make a majority.
         let enough = self.nodes.div_ceil(2);
+        let moment = (self.began.elapsed() / 4).clamp(PUSH_STRAGGLER_TIMEOUT_MIN, PUSH_STRAGGLER_TIMEOUT_MAX);
         let mut answers: FuturesUnordered<_> = self.links.into_iter().map(|link| link.taken).collect();
         let (mut has_it, mut deadline) = (0, Instant::now() + PUSH_ANSWER_TIMEOUT);
         while let Ok(Some(taken)) = timeout_at(deadline, answers.next()).await {
             has_it += usize::from(taken.unwrap_or(false));
             if has_it == enough {
-                deadline = deadline.min(Instant::now() + PUSH_STRAGGLER_TIMEOUT);
+                deadline = deadline.min(Instant::now() + moment);
             }
         }
         has_it
@@ -177,7 +179,7 @@ mod tests {
     async fn a_replica_that_does_not_keep_up_is_left_out_and_avoided() {
         let pushes = Pushes::default();
         let (slow, _told, mut queued) = link(2);
-        let mut push = Push { links: vec![slow], nodes: 1, pushes: pushes.clone() };
+        let mut push = Push { links: vec![slow], nodes: 1, began: Instant::now(), pushes: pushes.clone() };
         let piece = Bytes::from_static(b"piece");
         for _ in 0..PUSH_PIECES_QUEUED_MAX {
             push.write(&piece).await;
@@ -196,7 +198,8 @@ mod tests {
     #[tokio::test]
     async fn a_complete_body_does_not_wait_for_those_who_are_not_needed() {
         let ((second, told, _queue), (third, _never, _queue_too)) = (link(2), link(3));
-        let push = Push { links: vec![second, third], nodes: 2, pushes: Pushes::default() };
+        let links = vec![second, third];
+        let push = Push { links, nodes: 2, began: Instant::now(), pushes: Pushes::default() };
         told.send(true).unwrap();
         assert_eq!(push.finish(BodyHash([1; 32])).await, 1);
     }
