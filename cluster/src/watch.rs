@@ -42,8 +42,12 @@ enum Source {
 
 /// Where changes are heard when no replica of the group is here, or no more.
 pub trait Elsewhere: Send + Sync {
-    /// Starts to hear them; the first notice is [`Notice::Lagged`]. `None` when the node is shutting down.
+    /// Starts to hear them; the first notice is [`Notice::Lagged`]. Ends when the replica that was listened to is gone, or
+    /// one has come here. `None` when the node is shutting down.
     fn follow(&self) -> Option<mpsc::Receiver<Notice>>;
+
+    /// The changes of the replica that is here by now.
+    fn here(&self) -> Option<Changes>;
 }
 
 impl Changes {
@@ -60,6 +64,11 @@ impl Changes {
             None => broadcast::Sender::new(1).subscribe(),
         };
         Subscription { source: Source::Here(receiver), elsewhere: None }
+    }
+
+    /// As [`Self::subscribe`]; `None` once the group is closed.
+    fn receiver(&self) -> Option<broadcast::Receiver<Notice>> {
+        self.shared.sender.read().as_ref().map(broadcast::Sender::subscribe)
     }
 
     /// Tells every watcher. The rows must show it already.
@@ -131,6 +140,12 @@ impl Subscription {
                 }
                 Source::Nowhere => return None,
             }
+            let here = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.here()?.receiver());
+            if let Some(receiver) = here {
+                self.source = Source::Here(receiver);
+                // What changed before was not heard.
+                return Some(Notice::Lagged);
+            }
             let followed = self.elsewhere.as_ref().and_then(|elsewhere| elsewhere.follow());
             self.source = followed.map_or(Source::Nowhere, Source::There);
         }
@@ -158,5 +173,35 @@ mod tests {
         assert_eq!(rest, CHANGES_QUEUED_MAX - 1);
         assert_eq!(changes.subscribe().next().await, None);
         assert_eq!(changes.version(), count);
+    }
+
+    /// A replica that comes here while its changes are heard elsewhere.
+    struct Comes {
+        here: Changes,
+        elsewhere: parking_lot::Mutex<Option<mpsc::Receiver<Notice>>>,
+    }
+
+    impl Elsewhere for Comes {
+        fn follow(&self) -> Option<mpsc::Receiver<Notice>> {
+            self.elsewhere.lock().take()
+        }
+
+        fn here(&self) -> Option<Changes> {
+            self.elsewhere.lock().is_none().then(|| self.here.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_came_is_heard_here_when_elsewhere_is_heard_no_more() {
+        let (there, heard) = mpsc::channel(1);
+        let here = Changes::new();
+        let comes = Comes { here: here.clone(), elsewhere: parking_lot::Mutex::new(Some(heard)) };
+        let mut changes = Subscription::elsewhere(Box::new(comes));
+        there.send(Notice::Lagged).await.unwrap();
+        assert_eq!(changes.next().await, Some(Notice::Lagged));
+        drop(there);
+        assert_eq!(changes.next().await, Some(Notice::Lagged));
+        here.publish(vec![Change::Queue]);
+        assert_eq!(changes.next().await, Some(Notice::Changed(Change::Queue)));
     }
 }

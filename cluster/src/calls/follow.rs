@@ -6,7 +6,7 @@ use crate::calls::message::{Noticed, WatchHead, decode, encode};
 use crate::calls::place::{Target, Tries};
 use crate::limits::{CHANGES_QUEUED_MAX, READ_TIMEOUT};
 use crate::transport::{CallError, Duplex, Service};
-use crate::watch::{Elsewhere, Notice, Subscription};
+use crate::watch::{Changes, Elsewhere, Notice, Subscription};
 use model::{GroupId, NodeId};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -26,7 +26,8 @@ impl Calls {
         let mut tries = Tries::new(Instant::now());
         loop {
             tries = tries.again(Instant::now() + READ_TIMEOUT);
-            if let Target::There(node) = self.target(group, &mut tries).await {
+            let target = self.target(group, &mut tries).await;
+            if let Target::There(node) = target {
                 let heard = self.hear(node, group, &notices).await;
                 tracing::debug!(node = node.0, %group, ?heard, "a watched node is heard no more");
                 self.places.forget(group);
@@ -35,6 +36,10 @@ impl Calls {
                 () = notices.closed() => return,
                 () = self.stopping.cancelled() => return,
                 _ = self.pause(group, &mut tries) => {}
+            }
+            // Whoever listens hears it here from now on.
+            if let Target::Here(_) = target {
+                return;
             }
         }
     }
@@ -99,5 +104,9 @@ impl Elsewhere for Following {
         let (notices, heard) = mpsc::channel(CHANGES_QUEUED_MAX);
         tokio::spawn(self.calls.clone().follow(self.group, notices));
         Some(heard)
+    }
+
+    fn here(&self) -> Option<Changes> {
+        Some(self.calls.groups.group(self.group)?.parts().changes.clone())
     }
 }
