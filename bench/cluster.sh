@@ -102,6 +102,8 @@ fi
 if wants throughput; then
   workloads cluster "${nodes[@]}"
   python3 bench/compare.py "$dir/peer.json" "$dir/cluster.json"
+  # No bar, but what an operator sees: buffers have filled by now.
+  "$bench" "${nodes[@]}" rest --seconds 10 | tee "$dir/after.json"
 fi
 
 # A blank node in place of the third, while the others hold many messages and go on serving.
