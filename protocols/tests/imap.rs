@@ -206,6 +206,6 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    append authenticate binary condstore copy_move create_delete_rename enable errors expunge fetch idle list login
+    append authenticate binary condstore copy_move create_delete_rename enable errors expunge fetch fresh idle list login
     invalid news pipelining privacy qresync search searchres select store utf8 timeout transport lifecycle
 }

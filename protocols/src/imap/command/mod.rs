@@ -10,6 +10,7 @@ mod delete;
 mod enable;
 mod expunge;
 mod fetch;
+mod fresh;
 mod id;
 pub(crate) mod idle;
 mod list;
@@ -224,7 +225,10 @@ pub(crate) fn start(core: &mut Core, tag: &str, command: Command) -> Step {
     };
     match refused {
         Some(text) => Finish::bad(text).into(),
-        None => dispatch(core, tag, command),
+        None => match fresh::wanted(core, &command) {
+            Some(wanted) => fresh::start(core, wanted, tag, command),
+            None => dispatch(core, tag, command),
+        },
     }
 }
 

@@ -1,11 +1,15 @@
 //! News of the selected mailbox: asks the store what changed and tells the client, in pieces. Runs before the tagged
-//! response of commands that allow it, and during IDLE.
+//! response of commands that allow it, during IDLE, and ahead of commands that must not answer from the past
+//! (`fresh.rs`).
 
 use super::{Finish, News, Running, Step, call};
 use crate::imap::core::Core;
 use crate::imap::encode;
-use crate::imap::snapshot::Applied;
+use crate::imap::snapshot::{Applied, Snapshot};
 use crate::imap::store::{Reply, Request, StoreError};
+
+/// What follows once everything is told.
+pub(super) type Then = Box<dyn FnOnce(&mut Core) -> Step + Send>;
 
 /// Whether news is to be fetched before a command ends so.
 pub(crate) fn is_due(core: &Core, finish: &Finish) -> bool {
@@ -22,19 +26,14 @@ pub(crate) fn start(core: &mut Core, finish: Finish) -> Step {
     let Some(snapshot) = &core.selected else {
         return Finish { news: News::Hold, ..finish }.into();
     };
+    let request = changes_of(snapshot);
     (core.changed, core.stale) = (false, false);
-    let request = Request::Changes { folder: snapshot.folder, since: snapshot.highest_modseq };
     call(request, move |core, reply| match (reply, &mut core.selected) {
         (Ok(Reply::Changes(changes)), Some(snapshot)) => {
             let applied = snapshot.apply(*changes);
-            tell(core, applied, finish)
+            tell(core, applied, Box::new(move |core| end(core, finish)))
         }
-        (Err(StoreError::NonExistent), Some(_)) => {
-            // The mailbox was deleted under the session; RFC 2180 section 3.3: the way clients cope with best.
-            core.selected = None;
-            core.line("BYE Selected mailbox was deleted");
-            Step::Close(Finish { news: News::Hold, ..finish })
-        }
+        (Err(StoreError::NonExistent), Some(_)) => deleted(core, finish),
         // The command itself is done; the news will come another time.
         _ => {
             core.stale = true;
@@ -43,11 +42,37 @@ pub(crate) fn start(core: &mut Core, finish: Finish) -> Step {
     })
 }
 
-fn tell(core: &mut Core, applied: Applied, finish: Finish) -> Step {
+/// The question what changed since the snapshot.
+pub(super) fn changes_of(snapshot: &Snapshot) -> Request {
+    Request::Changes { folder: snapshot.folder, since: snapshot.highest_modseq }
+}
+
+/// The mailbox was deleted under the session; RFC 2180 section 3.3: the way clients cope with best.
+pub(super) fn deleted(core: &mut Core, finish: Finish) -> Step {
+    core.selected = None;
+    core.line("BYE Selected mailbox was deleted");
+    Step::Close(Finish { news: News::Hold, ..finish })
+}
+
+/// The end of a command whose news are told.
+fn end(core: &mut Core, mut finish: Finish) -> Step {
+    if let Some(snapshot) = &core.selected
+        && finish.news == News::AskWithModSeq
+        && core.features.condstore
+        && finish.code.is_empty()
+    {
+        finish.code = format!("[HIGHESTMODSEQ {}]", snapshot.highest_modseq).into();
+    }
+    finish.news = News::Hold;
+    finish.into()
+}
+
+/// Tells what applying changes did, then goes on.
+pub(super) fn tell(core: &mut Core, applied: Applied, then: Then) -> Step {
     if applied.keywords {
         core.write_flag_tables();
     }
-    let mut telling = Box::new(Telling { applied, finish, flags_told: 0 });
+    let mut telling = Box::new(Telling { applied, then, flags_told: 0 });
     if core.features.qresync && !telling.applied.expunged.is_empty() {
         core.write("* VANISHED ");
         encode::ranges(&mut core.out, &telling.applied.vanished);
@@ -60,7 +85,7 @@ fn tell(core: &mut Core, applied: Applied, finish: Finish) -> Step {
 /// The part of the news that is one line per message.
 struct Telling {
     applied: Applied,
-    finish: Finish,
+    then: Then,
     flags_told: usize,
 }
 
@@ -83,7 +108,7 @@ impl Running for Telling {
             write_exists(core);
         }
         let items = core.unsolicited_items();
-        let Some(snapshot) = &core.selected else { return self.finish.into() };
+        let Some(snapshot) = &core.selected else { return (self.then)(core) };
         while let Some(&position) = self.applied.changed.get(self.flags_told) {
             self.flags_told += 1;
             if let Some(state) = snapshot.messages().get(position as usize) {
@@ -93,12 +118,7 @@ impl Running for Telling {
                 return Step::More(self);
             }
         }
-        let mut finish = self.finish;
-        if finish.news == News::AskWithModSeq && core.features.condstore && finish.code.is_empty() {
-            finish.code = format!("[HIGHESTMODSEQ {}]", snapshot.highest_modseq).into();
-        }
-        finish.news = News::Hold;
-        finish.into()
+        (self.then)(core)
     }
 }
 
