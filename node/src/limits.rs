@@ -77,6 +77,9 @@ pub const ACCEPT_PATIENCE: Duration = Duration::from_secs(8);
 pub const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// The same for reads that may be answered from what is here.
 pub const STALE_READ_PATIENCE: Duration = Duration::from_secs(3);
+/// After a session waited for a leader in vain it reads what is here for so long before it asks again: one command
+/// waits once, not for each of its parts.
+pub const STALE_READ_AGAIN: Duration = Duration::from_secs(1);
 /// The pause before a read is tried again.
 pub const READ_AGAIN_WAIT: Duration = Duration::from_millis(50);
 /// The pause before something is proposed again.

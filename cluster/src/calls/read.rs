@@ -7,6 +7,7 @@ use crate::calls::Calls;
 use crate::calls::message::{Indexed, ReadIndex, decode, encode};
 use crate::calls::place::{Target, Tries};
 use crate::error::ReadError;
+use crate::group::Group;
 use crate::limits::{BEHIND_MAX, READ_INDEX_TIMEOUT, READ_TIMEOUT};
 use crate::raft::Replica;
 use crate::transport::Service;
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 pub enum Passed {
     /// The rows here show it all.
     Here {
+        /// Whose rows.
+        held: Arc<Group>,
         /// Whether anybody had to be asked.
         asked: bool,
     },
@@ -34,12 +37,15 @@ impl Calls {
             let held = self.groups.group(group).ok_or(ReadError::NotLeader { hint: None })?;
             let replica = held.reader()?;
             let passed = match self.target(group, &mut tries).await {
-                Target::Here(leader) => leader.barrier().await.map(|asked| Passed::Here { asked }),
+                // It is another one when a replica went and a new one came just now.
+                Target::Here(leader) if leader.parts().replica != held.parts().replica => Err(ReadError::Unavailable),
+                Target::Here(leader) => leader.barrier().await.map(Some),
                 Target::There(node) => self.catch_up(node, group, &replica).await,
                 Target::Nobody => Err(ReadError::Unavailable),
             };
             match passed {
-                Ok(passed) => return Ok(passed),
+                Ok(Some(asked)) => return Ok(Passed::Here { held, asked }),
+                Ok(None) => return Ok(Passed::Behind),
                 Err(ReadError::NotLeader { hint }) => tries.learn(hint),
                 Err(ReadError::Unavailable) => {}
                 Err(error) => return Err(error),
@@ -50,14 +56,20 @@ impl Calls {
         }
     }
 
-    async fn catch_up(self: &Arc<Self>, node: NodeId, group: GroupId, replica: &Replica) -> Result<Passed, ReadError> {
+    /// Waits until the replica here has applied what its leader says; `None` when it does not keep up.
+    async fn catch_up(
+        self: &Arc<Self>,
+        node: NodeId,
+        group: GroupId,
+        replica: &Replica,
+    ) -> Result<Option<bool>, ReadError> {
         let calls = self.clone();
         let index = self.questions.ask(group, move || async move { calls.read_index_at(node, group).await }).await?;
         if replica.wait_applied(index, Instant::now() + BEHIND_MAX).await.is_ok() {
-            return Ok(Passed::Here { asked: true });
+            return Ok(Some(true));
         }
         self.places.fell_behind(group);
-        Ok(Passed::Behind)
+        Ok(None)
     }
 
     async fn read_index_at(&self, node: NodeId, group: GroupId) -> Result<u64, ReadError> {

@@ -27,6 +27,11 @@ impl From<storage::ReadView> for ReadView {
 }
 
 impl ReadView {
+    /// Whether they are on another node, and may be lost with it.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self.0, Rows::There(_))
+    }
+
     /// Rows that the other end of `duplex` has pinned for as long as the stream is open.
     pub(super) fn pinned(duplex: Duplex) -> Self {
         ReadView(Rows::There(Pinned { stream: Mutex::new(duplex), runtime: Handle::current() }))

@@ -6,6 +6,7 @@ use crate::calls::place::{Target, Tries, exists};
 use crate::calls::read::Passed;
 use crate::calls::view::ReadView;
 use crate::error::ReadError;
+use crate::group::Group;
 use crate::limits::{READ_TIMEOUT, VIEW_CHUNK_BYTES, VIEW_IDLE_MAX, VIEWS_SERVED_MAX};
 use crate::transport::{CallError, Duplex, Service};
 use bytes::Bytes;
@@ -29,16 +30,19 @@ impl Calls {
         exists(group).map_err(|hint| ReadError::NotLeader { hint })?;
         if self.groups.group(group).is_some()
             && !self.places.is_behind(group)
-            && let Passed::Here { asked } = self.barrier(group).await?
+            && let Passed::Here { held, asked } = self.barrier(group).await?
         {
-            return self.rows_here(group).map(|rows| (rows, asked));
+            return self.rows_of(&held).map(|rows| (rows, asked));
         }
         self.read_elsewhere(group).await.map(|rows| (rows, true))
     }
 
-    fn rows_here(&self, group: GroupId) -> Result<ReadView, ReadError> {
-        let held = self.groups.group(group).ok_or(ReadError::NotLeader { hint: None })?;
-        held.parts().state.read().map(ReadView::from).map_err(|error| ReadError::Broken(error.to_string()))
+    /// The rows of a group that has passed a barrier. A replica that goes is taken off the list before its rows are
+    /// touched, so rows that were opened while it stood there are whole.
+    fn rows_of(&self, held: &Arc<Group>) -> Result<ReadView, ReadError> {
+        let rows = held.parts().state.read().map_err(|error| ReadError::Broken(error.to_string()))?;
+        let now = self.groups.group(held.parts().group);
+        if now.is_some_and(|now| Arc::ptr_eq(&now, held)) { Ok(rows.into()) } else { Err(ReadError::Unavailable) }
     }
 
     async fn read_elsewhere(&self, group: GroupId) -> Result<ReadView, ReadError> {
@@ -82,7 +86,7 @@ impl Calls {
             _ if self.groups.group(group).is_none() => Err(format!("{group} is not here")),
             // Not from elsewhere: nodes would send each other round in a ring.
             Ok(permit) => match self.barrier(group).await {
-                Ok(Passed::Here { .. }) => self.rows_here(group).map(|rows| (rows, permit)),
+                Ok(Passed::Here { held, .. }) => self.rows_of(&held).map(|rows| (rows, permit)),
                 Ok(Passed::Behind) => Err(ReadError::Unavailable),
                 Err(error) => Err(error),
             }

@@ -31,7 +31,7 @@ pub struct Node {
     pub address: std::net::SocketAddr,
     cluster: Cluster,
     store: Store,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 struct Rows(MemoryTxn);
@@ -76,7 +76,7 @@ impl Node {
             tls: Tls::load(&files).unwrap(),
         };
         let (address, stop) = (listen(imap).await, CancellationToken::new());
-        Node { mailboxes, stop: stop.clone(), address: address(stop), cluster, store, _data: data }
+        Node { mailboxes, stop: stop.clone(), address: address(stop), cluster, store, data }
     }
 
     /// A client that has read the greeting.
@@ -96,6 +96,15 @@ impl Node {
     /// Takes agreement away, as being in a minority does; the rows stay.
     pub async fn lose_the_others(&self) {
         self.cluster.shutdown().await;
+    }
+
+    /// Takes every body off the disk, as a replica that goes does; the rows stay.
+    pub fn lose_bodies(&self) {
+        for folder in std::fs::read_dir(self.data.path().join("data/bodies")).unwrap() {
+            for body in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+                std::fs::remove_file(body.unwrap().path()).unwrap();
+            }
+        }
     }
 
     /// Stops everything in order.

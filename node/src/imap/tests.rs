@@ -203,6 +203,43 @@ async fn wrong_passwords_are_refused_and_the_session_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_body_is_nowhere_is_not_left_out_as_if_it_did_not_exist() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    let mut other = node.login().await;
+    other.ok("SELECT INBOX").await;
+    other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    other.ok("EXPUNGE").await;
+    node.lose_bodies();
+    let wanted = "UID FETCH 1 (BODY.PEEK[HEADER.FIELDS (SUBJECT)])";
+    assert!(!has(&client.ok(wanted).await, "FETCH"), "this one is expunged");
+    for command in
+        ["UID FETCH 1:* (BODY.PEEK[TEXT])", "UID FETCH 2 (ENVELOPE)", "SEARCH BODY text", "SEARCH SUBJECT two"]
+    {
+        let (untagged, result) = client.command(command).await;
+        assert!(result.starts_with("NO [UNAVAILABLE]"), "{command}: {untagged:?} {result}");
+    }
+    client.ok("UID FETCH 2 (FLAGS)").await;
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_that_may_be_old_are_marked_and_unknown_messages_are_not_passed_over_in_a_minority() {
+    let node = Node::start().await;
+    let mut client = with_three(&node).await;
+    node.lose_the_others().await;
+    let told = |lines: &[String]| lines.iter().filter(|line| line.starts_with("* OK [UNAVAILABLE]")).count();
+    let fetched = client.ok("FETCH 1:* (FLAGS)").await;
+    assert!(told(&fetched) == 1 && fetched.len() == 4 && fetched[0].starts_with("* OK"), "{fetched:?}");
+    assert_eq!(told(&client.ok("UID FETCH 1 (FLAGS)").await), 0, "it was told");
+    for command in ["UID STORE 4 +FLAGS (\\Seen)", "UID COPY 4 Sent", "UID MOVE 4 Sent", "UID EXPUNGE 1", "EXPUNGE"] {
+        let (_, result) = client.command(command).await;
+        assert!(result.starts_with("NO [UNAVAILABLE]"), "{command}: {result}");
+    }
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_minority_what_is_selected_can_be_read_and_the_client_is_told_once() {
     let node = Node::start().await;
     let mut client = with_three(&node).await;

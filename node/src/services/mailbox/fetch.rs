@@ -1,11 +1,14 @@
 //! FETCH: renders a plan on blocking threads, slice by slice, with the machine's own pure function.
+//!
+//! A message that is left out is one that does not exist: only rows that show everything acknowledged say so. What
+//! exists and cannot be had now, rows or bytes, is an error (I2).
 
 use super::digests::Part;
 use super::lookup::{Found, Lookup, Wanted};
 use super::pieces::{MessageSink, Piece, Slice};
-use super::{Mailboxes, Owner, blocking_io, broken};
+use super::{Mailboxes, Owner, blocking_io, unread};
 use crate::limits::{LOOKUP_BODIES, LOOKUP_MESSAGES};
-use model::{FolderId, Uid};
+use model::{FolderId, GroupId, ReadError, Uid};
 use protocols::imap::fetch::{self, FetchNeeds, FetchPlan, FetchTarget, RenderError};
 use protocols::imap::store::{Fetched, Reply, StoreError};
 use std::fmt::Display;
@@ -15,6 +18,8 @@ use std::time::Duration;
 
 /// A FETCH being rendered.
 pub struct FetchRun {
+    mailboxes: Mailboxes,
+    shard: GroupId,
     /// Given away while a thread renders.
     work: Option<Box<Work>>,
     answer: Result<Fetched, StoreError>,
@@ -27,6 +32,8 @@ struct Work {
     wanted: Wanted,
     /// The message to go on with.
     next: usize,
+    /// The message for which newer rows were read, because its body is nowhere.
+    looked_again: Option<Uid>,
     /// Bytes of its response that went out already.
     sent: u64,
     fetched: Fetched,
@@ -38,12 +45,14 @@ impl FetchRun {
         mailboxes: &Mailboxes,
         owner: &Owner,
         plan: Arc<FetchPlan>,
-        patience: Duration,
+        patience: Option<Duration>,
     ) -> Result<FetchRun, StoreError> {
         let lookup = mailboxes.lookup(owner, FolderId(plan.folder), patience).await?;
         let (wanted, stale) = (wanted(plan.items.needs), lookup.stale);
-        let work = Work { lookup, plan, wanted, next: 0, sent: 0, fetched: Fetched::default() };
-        Ok(FetchRun { work: Some(Box::new(work)), answer: Ok(Fetched::default()), stale })
+        let work =
+            Box::new(Work { lookup, plan, wanted, next: 0, looked_again: None, sent: 0, fetched: Fetched::default() });
+        let (mailboxes, shard) = (mailboxes.clone(), owner.shard);
+        Ok(FetchRun { mailboxes, shard, work: Some(work), answer: Ok(Fetched::default()), stale })
     }
 
     /// The next slice for the client; `None` when everything is rendered.
@@ -63,9 +72,29 @@ impl FetchRun {
             Ok(()) if work.is_over() => self.answer = Ok(work.fetched),
             Ok(()) => self.work = Some(work),
             Err(Failure::Store(error)) => self.answer = Err(error),
+            Err(Failure::Absent(uid)) => self.look_again(work, uid).await,
             Err(Failure::Torn(error)) => return Err(error),
         }
         Ok(Some(slice.into_pieces()))
+    }
+
+    /// A body is nowhere: either its message was expunged since the rows were read, which newer rows show, or its bytes
+    /// cannot be had.
+    async fn look_again(&mut self, mut work: Box<Work>, uid: Uid) {
+        if self.stale || work.looked_again == Some(uid) {
+            tracing::warn!(uid, "the body of a message is not to be found on any node that answers");
+            self.answer = Err(StoreError::Unavailable);
+            return;
+        }
+        match self.mailboxes.view(self.shard).await {
+            Ok(view) => {
+                (work.lookup.view, work.looked_again) = (view, Some(uid));
+                // A record in the cache may outlive its message; the row decides.
+                work.wanted.row = true;
+                self.work = Some(work);
+            }
+            Err(error) => self.answer = Err(error),
+        }
     }
 
     /// Whether what is rendered may be behind what was acknowledged elsewhere.
@@ -92,6 +121,8 @@ enum Rendered {
 enum Failure {
     /// The responses so far are whole.
     Store(StoreError),
+    /// The same; the next message is in the rows, its body is not to be found.
+    Absent(Uid),
     /// A response broke off.
     Torn(io::Error),
 }
@@ -133,26 +164,40 @@ impl Work {
         Ok(())
     }
 
-    /// Rows or a digest could not be read.
-    fn failed(&self, error: &dyn Display) -> Failure {
-        let error = broken(error);
-        if self.sent == 0 { Failure::Store(error) } else { Failure::Torn(io::Error::other(error)) }
+    /// Rows could not be read.
+    fn failed(&self, error: &ReadError) -> Failure {
+        self.failure(unread(&self.lookup.view, error), error)
+    }
+
+    /// A body could not be read.
+    fn unreadable(&self, uid: Uid, error: &io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::NotFound && self.sent == 0 {
+            return Failure::Absent(uid);
+        }
+        tracing::warn!(uid, %error, "the body of a message cannot be read now");
+        self.failure(StoreError::Unavailable, error)
+    }
+
+    fn failure(&self, answer: StoreError, error: &dyn Display) -> Failure {
+        if self.sent == 0 { Failure::Store(answer) } else { Failure::Torn(io::Error::other(error.to_string())) }
     }
 
     fn render_one(&self, target: &FetchTarget, found: Option<&Found>, slice: &mut Slice) -> Result<Rendered, Failure> {
-        let gone = || match self.sent {
-            0 => Ok(Rendered::Missing),
-            _ => Err(Failure::Torn(io::ErrorKind::NotFound.into())),
+        let uid = target.state.uid;
+        let Some(found) = found else {
+            return match self.sent {
+                // Old rows do not tell what was expunged from what has not come yet.
+                0 if self.lookup.stale => Err(Failure::Store(StoreError::Unavailable)),
+                0 => Ok(Rendered::Missing),
+                _ => Err(Failure::Torn(io::ErrorKind::NotFound.into())),
+            };
         };
-        let Some(found) = found else { return gone() };
         let body = self.lookup.source(found);
-        let digest = match self.wanted.digest.map(|part| self.lookup.digest(found, &body, part)).transpose() {
-            Ok(digest) if !self.plan.items.needs.body || body.is_there() => digest,
-            // Expunged since the rows were read, and its body with it.
-            Ok(_) => return gone(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return gone(),
-            Err(error) => return Err(self.failed(&error)),
-        };
+        let digest = self.wanted.digest.map(|part| self.lookup.digest(found, &body, part)).transpose();
+        let digest = digest.map_err(|error| self.unreadable(uid, &error))?;
+        if self.plan.items.needs.body {
+            body.prepare().map_err(|error| self.unreadable(uid, &error))?;
+        }
         let mut sink = MessageSink::new(slice, &body, self.sent);
         match fetch::render(&self.plan.items, target, &found.facts(digest.as_ref()), &mut &body, &mut sink) {
             Ok(()) => Ok(Rendered::Whole),

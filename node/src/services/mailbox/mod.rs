@@ -126,8 +126,18 @@ impl Mailboxes {
         shard: GroupId,
         look: impl FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let view = self.view(shard).await?;
-        on_blocking_thread(move || look(&view).map_err(|error| broken(&error))).await
+        self.read_within(shard, READ_PATIENCE, look).await
+    }
+
+    /// As [`Self::read`]; waits so long for a leader.
+    async fn read_within<T: Send + 'static>(
+        &self,
+        shard: GroupId,
+        patience: Duration,
+        look: impl FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let view = self.view_within(shard, patience).await?;
+        on_blocking_thread(move || look(&view).map_err(|error| unread(&view, &error))).await
     }
 
     /// As [`Self::read`] for one or two rows, on this thread: they are in memory but for a first touch, and a hop to
@@ -141,7 +151,7 @@ impl Mailboxes {
         look: impl FnOnce(&dyn Read) -> Result<T, ReadError>,
     ) -> Result<T, StoreError> {
         let view = self.view(shard).await?;
-        look(&view).map_err(|error| broken(&error))
+        look(&view).map_err(|error| unread(&view, &error))
     }
 
     async fn view(&self, shard: GroupId) -> Result<ReadView, StoreError> {
@@ -156,12 +166,16 @@ impl Mailboxes {
     }
 
     /// The rows and bodies of one folder, for rendering and searching what a session has selected. Without a quorum
-    /// they are shown as they are here (I10): a session's snapshot came from these rows, so they are never behind it.
-    /// `patience` is how long a leader is waited for.
-    async fn lookup(&self, owner: &Owner, folder: FolderId, patience: Duration) -> Result<Lookup, StoreError> {
+    /// they are shown as they are here (I10); they may lack what the session has been told of. `patience` is how long a
+    /// leader is waited for, `None`: nobody is asked.
+    async fn lookup(&self, owner: &Owner, folder: FolderId, patience: Option<Duration>) -> Result<Lookup, StoreError> {
         let cluster = &self.proposer.cluster;
         let state = cluster.store().state(owner.shard).map_err(|error| broken(&error))?;
-        let (view, stale) = match self.view_within(owner.shard, patience).await {
+        let fresh = match patience {
+            Some(patience) => self.view_within(owner.shard, patience).await,
+            None => Err(StoreError::Unavailable),
+        };
+        let (view, stale) = match fresh {
             Ok(view) => (view, false),
             Err(StoreError::Unavailable) => match cluster.read_stale(owner.shard) {
                 Ok(view) => (view, true),
@@ -215,6 +229,15 @@ async fn on_blocking_thread<T: Send + 'static>(
 
 async fn blocking_io<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Rows of another node are lost with it; asked again, a third may have them.
+fn unread(view: &ReadView, error: &ReadError) -> StoreError {
+    if view.is_elsewhere() {
+        tracing::info!(%error, "a mailbox was being read on a node that is gone");
+        return StoreError::Unavailable;
+    }
+    broken(error)
 }
 
 fn broken(error: &dyn std::fmt::Display) -> StoreError {

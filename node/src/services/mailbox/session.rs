@@ -3,7 +3,7 @@
 use super::append::Appends;
 use super::fetch::FetchRun;
 use super::{Listener, Mailboxes, Owner, convert, search, views};
-use crate::limits::{MESSAGE_BYTES_MAX, STALE_READ_PATIENCE};
+use crate::limits::{MESSAGE_BYTES_MAX, READ_PATIENCE, STALE_READ_AGAIN, STALE_READ_PATIENCE};
 use crate::services::passwords::{AuthError, Passwords};
 use model::mailbox::MailboxCommand;
 use model::mailbox::row;
@@ -13,6 +13,7 @@ use protocols::imap::search::SearchPlan;
 use protocols::imap::store::{Copied, FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A session's store.
 pub struct MailboxSession {
@@ -24,22 +25,49 @@ pub struct MailboxSession {
     behind: Behind,
 }
 
-/// Whether the client sees rows that may be behind what was acknowledged elsewhere, and knows it.
+/// Whether the client sees what may be behind what was acknowledged elsewhere, and knows it.
 #[derive(Default)]
 struct Behind {
-    is: bool,
+    /// The rows that were read last.
+    rows: bool,
+    /// What the session knows of the selected folder: flags are shown from that.
+    snapshot: bool,
     told: bool,
+    /// When a leader was last waited for in vain.
+    since: Option<Instant>,
 }
 
 impl Behind {
-    /// How long the next read waits for a leader: not at all when the last one waited in vain.
-    fn patience(&self) -> Duration {
-        if self.is { Duration::ZERO } else { STALE_READ_PATIENCE }
+    /// How long the next read waits for a leader; `None`: not at all, because the last one waited in vain just now.
+    fn patience(&self) -> Option<Duration> {
+        match self.since {
+            Some(since) if since.elapsed() < STALE_READ_AGAIN => None,
+            Some(_) => Some(Duration::ZERO),
+            None => Some(STALE_READ_PATIENCE),
+        }
+    }
+
+    fn note_rows(&mut self, stale: bool) {
+        self.rows = stale;
+        self.note(stale);
+    }
+
+    fn note_snapshot(&mut self, stale: bool) {
+        self.snapshot = stale;
+        self.note(stale);
     }
 
     fn note(&mut self, stale: bool) {
-        self.is = stale;
-        self.told &= stale;
+        match stale {
+            false => self.since = None,
+            true if self.patience().is_some() => self.since = Some(Instant::now()),
+            true => {}
+        }
+        self.told &= self.is();
+    }
+
+    fn is(&self) -> bool {
+        self.rows || self.snapshot
     }
 }
 
@@ -73,7 +101,7 @@ impl MailboxSession {
 
     /// Whether the client is to be told now that what it sees may be out of date: once, until that is over.
     pub fn take_staleness(&mut self) -> bool {
-        self.behind.is && !std::mem::replace(&mut self.behind.told, true)
+        self.behind.is() && !std::mem::replace(&mut self.behind.told, true)
     }
 
     /// Answers any request but [`Request::Fetch`], which is [`Self::fetch`]'s.
@@ -82,7 +110,7 @@ impl MailboxSession {
             Request::OpenAccount { username, authzid } => self.open_account(&username, authzid).await,
             Request::Select { name, since, .. } => self.select(name, since).await,
             Request::Deselect { .. } => {
-                self.selected = None;
+                self.leave_folder();
                 Ok(Reply::Done)
             }
             Request::Changes { folder, since } => self.changes(FolderId(folder), since).await,
@@ -151,8 +179,16 @@ impl MailboxSession {
         &self,
         look: impl FnOnce(&dyn Read, AccountId) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_within(READ_PATIENCE, look).await
+    }
+
+    async fn read_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        look: impl FnOnce(&dyn Read, AccountId) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let owner = self.owner()?;
-        self.mailboxes.read(owner.shard, move |from| look(from, owner.account)).await
+        self.mailboxes.read_within(owner.shard, patience, move |from| look(from, owner.account)).await
     }
 
     async fn folder(&self, name: &str) -> Result<FolderId, StoreError> {
@@ -171,7 +207,7 @@ impl MailboxSession {
     }
 
     async fn select(&mut self, name: String, since: Option<(u32, u64)>) -> Answer {
-        self.selected = None;
+        self.leave_folder();
         let owner = self.owner()?;
         let folder = self.folder(&name).await?;
         // Listening begins before the snapshot is taken, so that nothing falls between them.
@@ -183,10 +219,21 @@ impl MailboxSession {
         Ok(Reply::Selected(Box::new(snapshot)))
     }
 
+    fn leave_folder(&mut self) {
+        self.selected = None;
+        self.behind.note_snapshot(false);
+    }
+
     async fn changes(&mut self, folder: FolderId, since: u64) -> Answer {
         let known = self.keywords_known(folder);
-        let changes = self.read(move |from, account| views::changes(from, account, folder, since, known)).await;
-        self.behind.note(matches!(changes, Err(StoreError::Unavailable)));
+        let changes = match self.behind.patience() {
+            Some(patience) => {
+                let look = move |from: &dyn Read, account| views::changes(from, account, folder, since, known);
+                self.read_within(patience, look).await
+            }
+            None => Err(StoreError::Unavailable),
+        };
+        self.behind.note_snapshot(matches!(changes, Err(StoreError::Unavailable)));
         let changes = changes?.ok_or(StoreError::NonExistent)?;
         self.note_keywords(folder, changes.keywords.as_deref());
         Ok(Reply::Changes(Box::new(changes)))
@@ -259,7 +306,7 @@ impl MailboxSession {
     async fn search(&mut self, plan: Arc<SearchPlan>) -> Answer {
         let owner = self.owner()?;
         let (matched, stale) = search::run(&self.mailboxes, &owner, plan, self.behind.patience()).await?;
-        self.behind.note(stale);
+        self.behind.note_rows(stale);
         Ok(Reply::Matched(matched))
     }
 
@@ -270,7 +317,7 @@ impl MailboxSession {
     pub async fn fetch(&mut self, plan: Arc<FetchPlan>) -> Result<FetchRun, StoreError> {
         let owner = self.owner()?;
         let run = FetchRun::start(&self.mailboxes, &owner, plan, self.behind.patience()).await?;
-        self.behind.note(run.is_stale());
+        self.behind.note_rows(run.is_stale());
         Ok(run)
     }
 

@@ -60,9 +60,12 @@ impl<'a> MessageSource<'a> {
         Ok(Open::Kept(bytes))
     }
 
-    /// Whether the body can be opened.
-    pub fn is_there(&self) -> bool {
-        self.open().is_ok()
+    /// Opens the body now rather than when it is first read.
+    ///
+    /// # Errors
+    /// `NotFound` when no node has it; others when it cannot be had now.
+    pub fn prepare(&self) -> io::Result<()> {
+        self.open().map(drop)
     }
 
     /// The open body when it is too large to be kept.
