@@ -201,10 +201,9 @@ async fn introduce(options: &StartOptions, facts: &NodeFacts) -> Result<(Identit
     if let (None, Some(join)) = (&known, &options.join) {
         return members::join(store, join, facts.clone()).await;
     }
-    if options.join.is_some() {
-        tracing::info!("this data directory belongs to a cluster already; the token is not used");
-    }
+    let (invitation, name) = (options.join.clone(), options.node_name.clone());
     blocking(store, move |store| {
+        let belongs = known.is_some();
         let identity = match known {
             Some(identity) => identity,
             None => {
@@ -214,6 +213,10 @@ async fn introduce(options: &StartOptions, facts: &NodeFacts) -> Result<(Identit
             }
         };
         let authority = Authority::open(&Files::open(store.disk())?, identity.node)?;
+        if let Some(join) = invitation.filter(|_| belongs) {
+            members::check_belongs(store, &join, &identity, &authority, &name)?;
+            tracing::info!("this data directory belongs to the cluster already; the token is not used");
+        }
         Ok((identity, authority))
     })
     .await

@@ -15,7 +15,8 @@ use crate::start::blocking;
 use crate::transport::{JoinError, Peer, ask_as_stranger};
 use bytes::Bytes;
 use model::directory::row::{NodeFacts, TokenId};
-use model::{NodeId, codec};
+use model::directory::view;
+use model::{GroupId, NodeId, codec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use storage::Store;
@@ -75,6 +76,45 @@ pub async fn join(store: &Store, join: &Join, facts: NodeFacts) -> Result<(Ident
     let facts = NodeFacts { key, ..facts };
     let admitted = ask_until(join, &token, &facts, Instant::now() + JOIN_TIMEOUT).await?;
     blocking(store, move |store| settle_in(store, admitted)).await
+}
+
+/// Whether a data directory that belongs to a node may be started by whoever wants to join: it must be that node of the
+/// cluster the token is for, and then the token is not needed. Nothing is changed. Blocks.
+pub fn check_belongs(
+    store: &Store,
+    join: &Join,
+    identity: &Identity,
+    authority: &Authority,
+    name: &str,
+) -> Result<(), StartError> {
+    let data = store.data().display();
+    // A token that cannot be read says nothing, as one that was used up long ago and lost since.
+    let other = join.token.parse::<Token>().is_ok_and(|token| token.fingerprint != authority.fingerprint());
+    if other {
+        return Err(StartError::Join(format!(
+            "{data} belongs to another cluster than the token; to join that one begin with an empty data directory, \
+             to start this node again leave --join and --token away"
+        )));
+    }
+    match known_name(store, identity)? {
+        Some(own) if own != name => Err(StartError::Join(format!(
+            "{data} is that of node {own}, not of {name}; to join as {name} begin with an empty data directory, to start \
+             {own} again say so: --name {own}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The node's name in the copy of the directory that is here; `None` when it has not come yet.
+fn known_name(store: &Store, identity: &Identity) -> Result<Option<String>, StartError> {
+    let group = GroupId::DIRECTORY;
+    if !identity.replicas.contains_key(&group) {
+        return Ok(None);
+    }
+    let failed = |reason: String| StartError::Group { group, reason };
+    let rows = store.state(group).and_then(|state| state.read()).map_err(|error| failed(error.to_string()))?;
+    let row = view::node(&rows, identity.node).map_err(|error| failed(error.to_string()))?;
+    Ok(row.map(|row| row.facts.name))
 }
 
 async fn ask_until(join: &Join, token: &Token, facts: &NodeFacts, deadline: Instant) -> Result<Admitted, StartError> {
@@ -145,10 +185,18 @@ mod tests {
         assert_eq!(two.node(), NodeId(2));
         assert_eq!(one.nodes().await.unwrap().len(), 2);
         two.shutdown().await;
-        // From now on it belongs: the token is not looked at.
-        let two = begin("spent".into()).await.unwrap();
-        assert_eq!(two.node(), NodeId(2));
-        two.shutdown().await;
+        // From now on it belongs: the token is not needed, but it must be for this cluster.
+        for token in ["spent".into(), join.token.clone()] {
+            let two = begin(token).await.unwrap();
+            assert_eq!(two.node(), NodeId(2));
+            two.shutdown().await;
+        }
+        let (fingerprint, other) = (join.token.split('.').nth(1).unwrap(), "ab".repeat(32));
+        let refused = begin(join.token.replace(fingerprint, &other)).await.err().unwrap().to_string();
+        assert!(refused.contains("another cluster"), "{refused}");
+        let renamed = StartOptions { join: Some(join.clone()), ..StartOptions::alone(two_store.clone(), "three") };
+        let refused = Cluster::start(renamed).await.err().unwrap().to_string();
+        assert!(refused.contains("--name two"), "{refused}");
         one.shutdown().await;
     }
 }

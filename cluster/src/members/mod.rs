@@ -30,7 +30,7 @@ pub use balance::abdicate;
 pub use front::Front;
 pub use gate::check as check_format;
 pub use holdings::Holdings;
-pub use join::{Join, join};
+pub use join::{Join, check_belongs, join};
 pub use manage::TokenError;
 pub use peers::{load as load_peers, save as save_peers};
 pub use planner::Step;
