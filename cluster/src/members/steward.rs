@@ -8,7 +8,8 @@ use crate::members::peers;
 use crate::start::blocking;
 use crate::transport::Peer;
 use model::directory::members::MemberCommand;
-use model::directory::row::NodeState;
+use model::directory::row::{NodeFacts, NodeState};
+use model::directory::view;
 use model::{GroupId, NodeId, Refusal, Reply};
 use std::collections::BTreeMap;
 use tokio::time::sleep;
@@ -51,8 +52,7 @@ pub async fn announce(cluster: Cluster) {
     let mut wait = ANNOUNCE_WAIT_MIN;
     loop {
         let (node, facts) = (cluster.node(), cluster.inner().facts.clone());
-        let known = cluster.inner().directory.rows().await;
-        if known.is_some_and(|rows| rows.nodes.get(&node).is_some_and(|row| row.facts == facts)) {
+        if is_known(&cluster, node, &facts).await {
             return;
         }
         match cluster.change_members(MemberCommand::Announce { node, facts }).await {
@@ -76,6 +76,14 @@ pub async fn announce(cluster: Cluster) {
         sleep(wait).await;
         wait = (wait * 2).min(ANNOUNCE_WAIT_MAX);
     }
+}
+
+/// Whether the directory lists `facts`; asked of whoever knows, because the copy here may be from before another start of
+/// this node under other facts.
+async fn is_known(cluster: &Cluster, node: NodeId, facts: &NodeFacts) -> bool {
+    let Ok(rows) = cluster.read(GroupId::DIRECTORY).await else { return false };
+    let row = tokio::task::spawn_blocking(move || view::node(&rows, node)).await;
+    matches!(row, Ok(Ok(Some(row))) if row.facts == *facts)
 }
 
 /// Writes down where the replicas of a cluster of one are, when that was never done.
