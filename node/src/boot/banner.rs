@@ -8,16 +8,22 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-/// Prints it to standard output.
-pub fn print(config: &Config, listeners: &[ListenerItem], first: Option<&FirstAccount>) {
+/// Prints it to standard output. `domain` is one that is local.
+pub fn print(config: &Config, domain: &str, listeners: &[ListenerItem], first: Option<&FirstAccount>) {
     let program = std::env::args().next().filter(|name| name.contains('/')).unwrap_or_else(|| "mailnode".to_owned());
-    let text = compose(&program, config, listeners, first);
+    let text = compose(&program, config, domain, listeners, first);
     let mut out = io::stdout();
     // A closed standard output is no reason to take no mail.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn compose(program: &str, config: &Config, listeners: &[ListenerItem], first: Option<&FirstAccount>) -> String {
+fn compose(
+    program: &str,
+    config: &Config,
+    domain: &str,
+    listeners: &[ListenerItem],
+    first: Option<&FirstAccount>,
+) -> String {
     let (version, data) = (env!("CARGO_PKG_VERSION"), config.data.display());
     let mut text = format!("mailnode {version} is ready: node {}, data in {data}\n\n", config.name);
     let rows: Vec<_> = listeners.iter().map(row).collect();
@@ -29,7 +35,7 @@ fn compose(program: &str, config: &Config, listeners: &[ListenerItem], first: Op
         let _ = writeln!(text, "  {address}  {password}");
     }
     let _ = writeln!(text, "\nTry next:\n");
-    for command in next_commands(program, config, listeners) {
+    for command in next_commands(program, config, domain, listeners) {
         let _ = writeln!(text, "  {command}");
     }
     text
@@ -55,12 +61,12 @@ fn row(item: &ListenerItem) -> Vec<String> {
 }
 
 /// Makes an account, sends it a message, reads it.
-fn next_commands(program: &str, config: &Config, listeners: &[ListenerItem]) -> [String; 3] {
+fn next_commands(program: &str, config: &Config, domain: &str, listeners: &[ListenerItem]) -> [String; 3] {
     let near = |service: Service| {
         let item = listeners.iter().find(|item| item.name == service.name());
         item.and_then(|item| item.address.parse().ok()).map_or_else(|| "127.0.0.1".to_owned(), near_address)
     };
-    let user = format!("ann@{}", config.domain);
+    let user = format!("ann@{domain}");
     let data = if config.data.as_os_str() == "mailnode-data" {
         String::new()
     } else {
@@ -110,16 +116,16 @@ mod tests {
         };
         let listeners = [item("smtp", "[::]:10025"), item("imaps", "192.0.2.1:993")];
         let first = FirstAccount { address: "admin@example.org".into(), password: "secret".into() };
-        let text = compose("mailnode", &config, &listeners, Some(&first));
+        let text = compose("mailnode", &config, "example.net", &listeners, Some(&first));
         for expected in [
             "smtp   [::]:10025     STARTTLS  mail from other servers",
             "admin@example.org  secret",
-            "mailnode account add ann@example.org --data '/srv/my mail'",
+            "mailnode account add ann@example.net --data '/srv/my mail'",
             "curl smtp://127.0.0.1:10025 ",
             "'imaps://192.0.2.1:993/INBOX;MAILINDEX=1'",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
         }
-        assert!(!compose("mailnode", &config, &listeners, None).contains("password"));
+        assert!(!compose("mailnode", &config, "example.net", &listeners, None).contains("password"));
     }
 }

@@ -26,6 +26,7 @@ use crate::{net, runtime};
 use cluster::{Clock, Cluster, StartOptions, SystemClock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use model::directory::view;
 use model::{GroupId, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,8 +105,17 @@ async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
     let services = start_services(config, &store, Tls::load(&files)?).await?;
     let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
     let running = serve(&services, &files, started).await?;
-    banner::print(config, &running.listeners, first.as_ref());
+    let domain = local_domain(&services.directory, &config.domain);
+    banner::print(config, &domain, &running.listeners, first.as_ref());
     Ok(Node { store, services, running })
+}
+
+/// The domain this node was given when it is local, else the cluster's first: who joins need not name one.
+fn local_domain(directory: &Directory, configured: &str) -> String {
+    let names = directory.with_rows(|rows| view::domains(rows)).unwrap_or_default().into_iter().map(|(name, _)| name);
+    let names: Vec<String> = names.collect();
+    let first = || names.first().cloned().unwrap_or_else(|| configured.to_owned());
+    if names.iter().any(|name| name == configured) { configured.to_owned() } else { first() }
 }
 
 fn make_data_directory(data: &Path) -> Result<(), BootError> {
