@@ -87,8 +87,16 @@ impl Node {
     /// # Errors
     /// When the binary does not run.
     pub fn spawn(data: &Path, flags: &[&str]) -> io::Result<Node> {
+        Node::spawn_in(data, flags, &[])
+    }
+
+    /// As [`Self::spawn`], with more in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`].
+    pub fn spawn_in(data: &Path, flags: &[&str], environment: &[(&str, &str)]) -> io::Result<Node> {
         let mut start = command();
-        start.args(flags).arg("--data").arg(data);
+        start.args(flags).arg("--data").arg(data).envs(environment.iter().copied());
         start.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = start.spawn()?;
         let log = child.stderr.take().map(Log::read).unwrap_or_default();

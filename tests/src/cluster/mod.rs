@@ -36,6 +36,9 @@ const PORT_OFFSET: u16 = 20_000;
 /// The cluster's standard port, UDP.
 const CLUSTER_PORT: u16 = 7_025;
 
+/// Debian's libfaketime: see [`Cluster::set_clock`].
+pub const CLOCK_LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 /// Lines of each node's log that a failed test shows.
 const TAIL_LINES: usize = 40;
 
@@ -53,6 +56,10 @@ struct Member {
     home: Ipv4Addr,
     data: PathBuf,
     advertised: SocketAddr,
+    /// Where the cluster port is when not at its usual place.
+    elsewhere: Option<SocketAddr>,
+    /// How far its clock is ahead, in hours.
+    hours_ahead: u32,
     node: Option<Node>,
     /// What earlier processes of this node logged.
     past: String,
@@ -134,7 +141,8 @@ impl Cluster {
         let advertised = self.relays.as_ref().map_or(real, |relays| relays.add(number, real, front).expect("a relay"));
         let name = format!("n{}", number + 1);
         let data = self.directory.path().join(&name);
-        self.members.push(Member { name, home, data, advertised, node: None, past: String::new() });
+        let (elsewhere, hours_ahead, node, past) = (None, 0, None, String::new());
+        self.members.push(Member { name, home, data, advertised, elsewhere, hours_ahead, node, past });
         number
     }
 
@@ -160,6 +168,20 @@ impl Cluster {
         self.members[node].data = data.to_owned();
     }
 
+    /// From its next start on a node's cluster port is another, and so is the address that it tells the others. For
+    /// clusters without relays.
+    pub fn move_cluster_port(&mut self, node: usize) {
+        let member = &mut self.members[node];
+        let mut address = member.advertised;
+        address.set_port(address.port() + 100);
+        (member.advertised, member.elsewhere) = (address, Some(address));
+    }
+
+    /// From its next start on a node's clock is so many hours ahead; what it measures with it is not touched.
+    pub fn set_clock(&mut self, node: usize, hours_ahead: u32) {
+        self.members[node].hours_ahead = hours_ahead;
+    }
+
     /// Starts a node's process and does not wait.
     ///
     /// # Panics
@@ -169,7 +191,8 @@ impl Cluster {
         // The rest is decided by the address and the offset; mail from local agents comes to 127.0.0.1 by itself.
         let file = self.directory.path().join(format!("{}.toml", member.name));
         let lmtp = SocketAddr::new(member.home.into(), 24 + PORT_OFFSET);
-        fs::write(&file, format!("[listeners]\nlmtp = [\"{lmtp}\"]\n")).expect("a file");
+        let cluster = member.elsewhere.map(|address| format!("cluster = [\"{address}\"]\n")).unwrap_or_default();
+        fs::write(&file, format!("[listeners]\nlmtp = [\"{lmtp}\"]\n{cluster}")).expect("a file");
         let (home, offset, advertised) =
             (member.home.to_string(), PORT_OFFSET.to_string(), member.advertised.to_string());
         let hostname = format!("{}.example.org", member.name);
@@ -177,7 +200,10 @@ impl Cluster {
         flags.extend(["--bind", &home, "--port-offset", &offset, "--advertise", &advertised]);
         flags.extend(["--config", file.to_str().expect("a plain path")]);
         flags.extend(more);
-        let started = Node::spawn(&member.data, &flags).expect("the binary runs");
+        let ahead = format!("+{}h", member.hours_ahead);
+        let clock = [("LD_PRELOAD", CLOCK_LIBRARY), ("FAKETIME", &ahead), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        let environment = if member.hours_ahead > 0 { &clock[..] } else { &[] };
+        let started = Node::spawn_in(&member.data, &flags, environment).expect("the binary runs");
         self.members[node].node = Some(started);
     }
 

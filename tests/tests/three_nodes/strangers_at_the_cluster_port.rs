@@ -2,7 +2,10 @@
 
 use super::loaded::Loaded;
 use std::net::UdpSocket;
-use tests::cluster::{Cluster, PATIENCE, Shape};
+use std::path::Path;
+use tests::cluster::{CLOCK_LIBRARY, Cluster, PASSWORD, PATIENCE, Shape};
+use tests::node::Node;
+use tests::programs::missing;
 
 /// What a node that could not join said, and that it ended by itself.
 fn refused(cluster: &mut Cluster, node: usize, host: &str, token: &str) -> String {
@@ -71,6 +74,81 @@ fn the_name_of_another_and_ones_own_address_are_refused() {
     cluster.spawn(member, &["--join", &host, "--token", &token]);
     cluster.ready(member);
     cluster.wait_whole();
+    cluster.finish();
+}
+
+#[test]
+fn a_data_directory_of_another_cluster_or_node_is_refused_and_left_as_it_is() {
+    let mut cluster = Cluster::first(Shape { relays: true });
+    let members = cluster.names_of_members(0);
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = Node::start(folder.path()).unwrap();
+    other.add_account("bob@example.org", PASSWORD);
+    other.kill();
+    let (host, token) = cluster.invitation();
+    let foreign = cluster.add_member();
+    cluster.set_data(foreign, folder.path());
+    let said = refused(&mut cluster, foreign, &host, &token);
+    assert!(said.contains("another cluster"), "{said}");
+    assert_eq!(cluster.names_of_members(0), members, "nothing changed here");
+    // Nor there: it is its own cluster as before.
+    cluster.spawn(foreign, &[]);
+    cluster.ready(foreign);
+    assert_eq!(cluster.deliver(foreign, "bob@example.org", "still").unwrap().code, 250);
+    assert_eq!(cluster.count(foreign, "bob@example.org", "INBOX").unwrap(), 1);
+    cluster.kill(foreign);
+    // The token is as good as before. Then the directory is this node's and nobody else's.
+    let member = cluster.add_member();
+    cluster.spawn(member, &["--join", &host, "--token", &token]);
+    cluster.ready(member);
+    cluster.wait_whole();
+    cluster.kill(member);
+    let name = cluster.name(member).to_owned();
+    cluster.set_name(member, "another");
+    let said = refused(&mut cluster, member, &host, &token);
+    assert!(said.contains(&name), "{said}");
+    cluster.set_name(member, &name);
+    cluster.restart(member);
+    cluster.wait_whole();
+    cluster.finish();
+}
+
+#[test]
+fn a_token_expires_and_a_clock_that_is_hours_off_stops_nobody() {
+    if !Path::new(CLOCK_LIBRARY).exists() {
+        return missing("libfaketime");
+    }
+    let mut cluster = Cluster::first(Shape { relays: true });
+    cluster.add_account("ann@example.org");
+    let (host, late) = cluster.invitation();
+    cluster.kill(0);
+    cluster.set_clock(0, 2);
+    cluster.restart(0);
+    let member = cluster.add_member();
+    let said = refused(&mut cluster, member, &host, &late);
+    assert!(said.contains("expired"), "{said}");
+    cluster.wait_until("the host tells of it", PATIENCE, || cluster.log(0).contains("expired"));
+    // One made now is good, though the newcomer's clock is two hours behind the host's.
+    let (host, token) = cluster.invitation();
+    cluster.spawn(member, &["--join", &host, "--token", &token]);
+    cluster.ready(member);
+    cluster.wait_whole();
+    for node in [0, 1] {
+        assert_eq!(cluster.deliver(node, "ann@example.org", "hello").unwrap().code, 250);
+    }
+    assert_eq!([0, 1].map(|node| cluster.count(node, "ann@example.org", "INBOX").unwrap()), [2, 2]);
+    let status = cluster.cli(1, &["status"]);
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains("clock") && said.contains("NTP"), "{said}");
+    // Back to the right time.
+    cluster.kill(0);
+    cluster.set_clock(0, 0);
+    cluster.restart(0);
+    cluster.wait_whole();
+    for node in [0, 1] {
+        assert_eq!(cluster.deliver(node, "ann@example.org", "hello").unwrap().code, 250);
+    }
+    assert_eq!([0, 1].map(|node| cluster.count(node, "ann@example.org", "INBOX").unwrap()), [4, 4]);
     cluster.finish();
 }
 
