@@ -9,7 +9,10 @@ use crate::transport::error::{CallError, Code, TransportError, tell};
 use crate::transport::service::Lane;
 use crate::transport::table::{Peer, PeerStatus};
 use crate::transport::{Shared, VERSION, settings};
+use futures::FutureExt;
+use futures::future::select_ok;
 use model::NodeId;
+use parking_lot::Mutex;
 use quinn::{ClientConfig, Connection, Endpoint};
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
@@ -32,16 +35,40 @@ impl Dialer {
         Ok(Dialer { endpoint, control, bulk: settings::client(authority, Lane::Bulk)? })
     }
 
-    async fn dial(&self, node: NodeId, peer: &Peer, lane: Lane) -> Result<Connection, String> {
+    /// Tries where the directory says that the peer is, and `seen` at the same time.
+    async fn dial(
+        &self,
+        node: NodeId,
+        peer: &Peer,
+        lane: Lane,
+        seen: Option<SocketAddr>,
+    ) -> Result<Connection, String> {
+        let listed = self.dial_listed(node, peer, lane);
+        match seen {
+            Some(address) => {
+                let seen = self.attempt(node, peer, lane, address);
+                select_ok([listed.boxed(), seen.boxed()]).await.map(|(connection, _)| connection)
+            }
+            None => listed.await,
+        }
+    }
+
+    async fn dial_listed(&self, node: NodeId, peer: &Peer, lane: Lane) -> Result<Connection, String> {
         let mut reason = format!("{} has no address", peer.address);
         for address in resolve(&peer.address).await? {
-            match timeout(DIAL_TIMEOUT, self.connect(node, peer, lane, address)).await {
-                Ok(Ok(connection)) => return Ok(connection),
-                Ok(Err(error)) => reason = format!("{address}: {error}"),
-                Err(_) => reason = format!("{address} does not answer"),
+            match self.attempt(node, peer, lane, address).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => reason = error,
             }
         }
         Err(reason)
+    }
+
+    async fn attempt(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Connection, String> {
+        match timeout(DIAL_TIMEOUT, self.connect(node, peer, lane, address)).await {
+            Ok(connected) => connected.map_err(|error| format!("{address}: {error}")),
+            Err(_) => Err(format!("{address} does not answer")),
+        }
     }
 
     async fn connect(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Connection, String> {
@@ -82,6 +109,8 @@ pub struct Outgoing {
     node: NodeId,
     /// The peer as the directory lists it.
     pub peer: Peer,
+    /// Where its own connections come from: its cluster port, but for what rewrites addresses on the way.
+    seen: Mutex<Option<SocketAddr>>,
     control: watch::Sender<State>,
     bulk: watch::Sender<State>,
 }
@@ -118,7 +147,14 @@ enum Next {
 impl Outgoing {
     /// Not connected yet.
     pub fn new(node: NodeId, peer: Peer) -> Self {
-        Outgoing { node, peer, control: watch::Sender::new(State::fresh()), bulk: watch::Sender::new(State::fresh()) }
+        let (control, bulk) = (watch::Sender::new(State::fresh()), watch::Sender::new(State::fresh()));
+        Outgoing { node, peer, seen: Mutex::default(), control, bulk }
+    }
+
+    /// The peer has connected from here. One that came back elsewhere is reached there before the directory can say so,
+    /// which it cannot while nobody reaches the peer whose vote it needs.
+    pub fn saw(&self, address: SocketAddr) {
+        *self.seen.lock() = Some(address);
     }
 
     /// A connection that stands, as far as is known.
@@ -174,7 +210,8 @@ impl Outgoing {
 
     fn dial(self: Arc<Self>, shared: Arc<Shared>, lane: Lane, failures: u32) {
         shared.clone().spawn(async move {
-            let dialed = shared.dialer.dial(self.node, &self.peer, lane).await;
+            let seen = self.seen.lock().filter(|_| failures > 0);
+            let dialed = shared.dialer.dial(self.node, &self.peer, lane, seen).await;
             self.lane(lane).send_if_modified(|state| {
                 if !matches!(state, State::Dialing) {
                     if let Ok(connection) = &dialed {

@@ -91,6 +91,7 @@ impl Table {
             entry.incoming.remove(0).close(Code::Replaced.number(), b"newer connections took its place");
         }
         entry.incoming.push(connection.clone());
+        entry.outgoing.saw(connection.remote_address());
         Ok(*node)
     }
 

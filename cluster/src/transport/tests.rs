@@ -136,6 +136,22 @@ async fn a_call_is_answered_refused_or_unknown() {
 }
 
 #[tokio::test]
+async fn a_peer_that_came_back_elsewhere_is_reached_where_it_connects_from() {
+    let [one, two] = nodes().await;
+    // Nothing answers there: the socket is held and never read.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let before = Peer { address: silent.local_addr().unwrap().to_string(), ..two.peer() };
+    one.transport.set_peers([(two.id, before)].into());
+    two.call(&one, Service::Vote, b"here").await.unwrap();
+    loop {
+        match one.call(&two, Service::Vote, b"found").await {
+            Ok(answer) => break assert_eq!(answer, Bytes::from_static(b"found")),
+            Err(error) => assert!(matches!(error, CallError::Unreachable(_)), "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn large_requests_arrive_whole_and_larger_ones_are_not_sent() {
     let [one, two] = nodes().await;
     for bytes in [FRAME_BYTES_FIRST, FRAME_BYTES_FIRST + 1, FRAME_BYTES_MAX] {
