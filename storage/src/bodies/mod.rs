@@ -146,6 +146,8 @@ impl Bodies {
 
     /// Opens a body; `NotFound` when it is not on this node.
     pub fn open_here(&self, hash: &BodyHash) -> io::Result<BodyReader> {
+        // Rows of another node name what is just being put in its place here: half a file must not be read.
+        let _whole = self.lock(hash);
         let file = match self.disk.open(&place(hash)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.open(&staged_path(hash)),
             other => other,
@@ -474,4 +476,32 @@ fn hash_of(name: &str) -> Option<BodyHash> {
         *byte = u8::from_str_radix(name.get(at..at + 2)?, 16).ok()?;
     }
     Some(BodyHash(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{RealDisk, ensure_directory};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    #[test]
+    fn a_body_that_is_being_put_in_its_place_is_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(directory.path()).unwrap());
+        Bodies::directories().for_each(|made| ensure_directory(&*disk, &made).unwrap());
+        let (bodies, hash) = (Bodies::new(disk.clone()), BodyHash([7; 32]));
+        let (sender, read) = channel();
+        std::thread::scope(|scope| {
+            let placing = bodies.lock(&hash);
+            let file = disk.create(&place(&hash)).unwrap();
+            file.write_at(0, b"ha").unwrap();
+            scope.spawn(|| sender.send(bodies.open_here(&hash).unwrap().len()).unwrap());
+            // A reader that does not wait has answered long before this.
+            let early = read.recv_timeout(Duration::from_millis(200));
+            file.write_at(2, b"lf").unwrap();
+            drop(placing);
+            assert_eq!(early.or_else(|_| read.recv()), Ok(4));
+        });
+    }
 }
