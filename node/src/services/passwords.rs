@@ -123,17 +123,17 @@ impl Passwords {
             return Ok(account);
         }
         // Made, or given a new password, a moment ago on another node?
-        if self.shared.directory.catch_up().await {
-            let second = self.known(username)?;
-            if hash_of(second.as_ref()) != hash_of(first.as_ref())
-                && let Some(account) = self.verify_by(second.as_ref(), password).await?
-            {
-                return Ok(account);
-            }
+        let caught_up = self.shared.directory.catch_up().await;
+        let second = self.known(username)?;
+        if hash_of(second.as_ref()) != hash_of(first.as_ref())
+            && let Some(account) = self.verify_by(second.as_ref(), password).await?
+        {
+            return Ok(account);
         }
         self.shared.metrics.logins_failed.increment();
         tokio::time::sleep(FAILED_LOGIN_PAUSE).await;
-        Err(AuthError::BadCredentials)
+        // In a minority nobody knows whether it is wrong: a client must not throw it away (I10).
+        Err(if caught_up { AuthError::BadCredentials } else { AuthError::Unavailable })
     }
 
     /// An account that may log in.
@@ -353,7 +353,7 @@ mod tests {
             assert!(behind(before.clone(), true).scram_keys("ann@example.org").await.unwrap().is_some());
             let minority = behind(before, false);
             let refused = minority.verify("ann@example.org", &password("new password")).await;
-            assert_eq!(refused, Err(AuthError::BadCredentials));
+            assert_eq!(refused, Err(AuthError::Unavailable));
         }
     }
 
