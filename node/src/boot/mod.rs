@@ -13,7 +13,7 @@ mod standing;
 use crate::admin::{self, AdminService, NodeFacts};
 use crate::config::{Config, Service};
 use crate::context::Services;
-use crate::limits::{DIRECTORY_CATCH_UP_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{DIRECTORY_CATCH_UP_TIMEOUT, READ_AGAIN_WAIT, STOP_TIMEOUT};
 use crate::metrics::Metrics;
 use crate::net::{Balancers, BoundListener, Gate, Network, NetworkError, NetworkOptions, Permits};
 use crate::queue::Queue;
@@ -183,8 +183,17 @@ impl DirectorySource for LocalDirectory {
         }
     }
 
+    /// The rows read afterwards are those here: rows that another node could show do not count.
     fn catch_up(&self) -> BoxFuture<'_, bool> {
-        async { read_until(&self.0, GroupId::DIRECTORY, DIRECTORY_CATCH_UP_TIMEOUT).await.is_ok() }.boxed()
+        async {
+            loop {
+                match read_until(&self.0, GroupId::DIRECTORY, DIRECTORY_CATCH_UP_TIMEOUT).await {
+                    Ok(rows) if rows.is_elsewhere() => tokio::time::sleep(READ_AGAIN_WAIT).await,
+                    caught_up => return caught_up.is_ok(),
+                }
+            }
+        }
+        .boxed()
     }
 }
 
