@@ -160,8 +160,14 @@ impl Calls {
         tries.count = tries.count.saturating_add(1);
         let changed = async {
             let Some(replica) = self.replica(group) else { return sleep(wait).await };
+            let leads = async {
+                // A replica that has stopped tells nothing more: without the wait this would be tried again at once.
+                if replica.leadership_after(replica.leadership()).await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
-                _ = replica.leadership_after(replica.leadership()) => {}
+                () = leads => {}
                 () = sleep(wait) => {}
             }
         };
