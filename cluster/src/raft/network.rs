@@ -133,6 +133,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
                 let answer = beats::beat(&self.wire, self.node, beat, option.soft_ttl()).await.map_err(failed);
                 return Ok(futures::stream::iter([answer]).boxed());
             }
+            // openraft waits between tries where it makes the next request: a stream that is opened before that is tried
+            // again at once, without end, while the peer cannot be reached.
+            let Some(first) = requests.next().await else {
+                return Ok(futures::stream::empty().boxed());
+            };
+            let requests = futures::stream::iter([first]).chain(requests);
             let deadline = Instant::now() + STREAM_OPEN_TIMEOUT;
             let head = codec::encode(&self.to);
             let opened = async { self.wire.transport()?.open(self.node, Service::Append, head, deadline).await };
@@ -179,7 +185,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::stream;
+    use futures::{FutureExt, stream};
     use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 
     #[tokio::test]
@@ -202,6 +208,14 @@ mod tests {
         let mut beating = network.new_heartbeat_client(2, &Member::default()).await;
         let mut answers = beating.stream_append(stream::iter([append()]), option()).await.unwrap();
         assert!(matches!(answers.next().await, Some(Err(RPCError::Unreachable(_)))));
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_tried_only_after_the_wait_that_openraft_puts_before_a_request() {
+        let mut network = Network::new(GroupId(1), Arc::default());
+        let mut link = network.new_client(2, &Member::default()).await;
+        let waiting = link.stream_append(stream::pending(), RPCOption::new(Duration::from_secs(1)));
+        assert!(waiting.now_or_never().is_none(), "an unreachable peer is tried again and again without a wait");
     }
 
     #[test]
