@@ -19,6 +19,7 @@ pub async fn run(holdings: Arc<Holdings>, bell: Arc<Notify>, stopping: Cancellat
         }
     };
     tokio::select! {
+        biased;
         () = stopping.cancelled() => {}
         () = work => {}
     }

@@ -5,11 +5,11 @@
 use crate::error::{ProposeError, ReadError, StartError};
 use crate::limits::{REBUILD_WAIT_MAX, REBUILD_WAIT_MIN};
 use crate::raft::{Origin, Parts, Replica};
+use crate::runtime::Instant;
 use crate::status::{GroupStatus, Role};
 use parking_lot::RwLock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// A supervised group.
@@ -101,6 +101,7 @@ impl Group {
         while let Some(replica) = self.replica() {
             let since = Instant::now();
             let reason = tokio::select! {
+                biased;
                 () = stopping.cancelled() => break,
                 reason = replica.ended() => reason,
             };
@@ -112,6 +113,7 @@ impl Group {
             self.set(Phase::Rebuilding { last, reason, attempt });
             replica.stop().await;
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => break,
                 rebuilt = self.rebuild(&mut attempt) => self.set(Phase::Running(rebuilt)),
             }
@@ -124,7 +126,7 @@ impl Group {
 
     async fn rebuild(&self, attempt: &mut u32) -> Replica {
         loop {
-            tokio::time::sleep(wait_before(*attempt)).await;
+            crate::runtime::sleep(wait_before(*attempt)).await;
             *attempt += 1;
             self.parts.counters.rebuilds.fetch_add(1, Relaxed);
             match Replica::start(&self.parts, self.origin).await {

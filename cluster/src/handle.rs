@@ -12,6 +12,7 @@ use crate::members::{Directory, Holdings, abdicate};
 use crate::metrics::{ClusterMetrics, Counters};
 use crate::placement::Placements;
 use crate::raft::{Proposal, Wire};
+use crate::runtime::{self, Instant, timeout, timeout_at};
 use crate::status::ClusterStatus;
 use crate::transport::{PeerStatus, Transport};
 use crate::watch::Subscription;
@@ -23,7 +24,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use storage::{Bodies, Store};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -70,12 +70,14 @@ impl Cluster {
     /// Runs a task until it ends or the node stops.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.inner.stopping.clone();
-        self.inner.tasks.spawn(async move {
+        let running = async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = task => {}
             }
-        });
+        };
+        runtime::spawn(self.inner.tasks.track_future(running));
     }
 
     /// Proposes a command and waits until it is durable on a majority (I1) and applied here, at most
@@ -162,7 +164,7 @@ impl Cluster {
             return Ok(Some(shard));
         }
         let rows = open_view(&directory)?;
-        let looked_up = tokio::task::spawn_blocking(move || model::directory::view::account(&rows, account)).await;
+        let looked_up = crate::runtime::blocking(move || model::directory::view::account(&rows, account)).await;
         let row = match looked_up {
             Ok(row) => row.map_err(|error| ReadError::Broken(error.to_string()))?,
             Err(error) => return Err(ReadError::Broken(error.to_string())),

@@ -60,9 +60,9 @@ struct IdentityOfOneNode {
 }
 
 impl Identity {
-    /// The first node of a new cluster: a replica of every group.
-    pub fn first() -> Self {
-        let groups = std::iter::once(GroupId::DIRECTORY).chain(GroupId::shards());
+    /// The first node of a new cluster: a replica of every group; so many of them are shards.
+    pub fn first(shards: u32) -> Self {
+        let groups = std::iter::once(GroupId::DIRECTORY).chain((1..=shards).map(GroupId));
         Self::holding(NodeId(1), groups.zip(1..).collect(), Stage::Founding)
     }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn replica_ids_of_a_new_cluster_are_distinct() {
-        let identity = Identity::first();
+        let identity = Identity::first(model::limits::SHARDS);
         let mut ids: Vec<_> = identity.replicas.values().map(|held| held.replica).collect();
         assert_eq!(ids.len() as u32, model::limits::SHARDS + 1);
         ids.sort_unstable();

@@ -26,6 +26,7 @@ pub mod metrics;
 mod placement;
 mod raft;
 pub mod recover;
+pub mod runtime;
 mod start;
 pub mod status;
 #[cfg(test)]

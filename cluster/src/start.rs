@@ -13,8 +13,10 @@ use crate::limits::{DIRECTORY_WAIT, PROPOSED_BYTES_MAX, RECOVERY_TIMEOUT};
 use crate::members::{self, Directory, FORMAT, Front, Holdings, Join, check_format, form, load_peers};
 use crate::placement::Placements;
 use crate::raft::{Replay, Shared};
-use crate::transport::{Peer, Transport, TransportError, TransportOptions};
+use crate::runtime::{self, ticks, timeout};
+use crate::transport::{Network, Peer, Transport, TransportError, TransportOptions};
 use model::directory::row::NodeFacts;
+use model::limits::SHARDS;
 use model::{GroupId, NodeId};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -22,7 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::Store;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +54,10 @@ pub struct StartOptions {
     pub clock: Arc<dyn Clock>,
     /// Bytes per second this node gives to others that catch up; `None` is [`crate::limits::CATCH_UP_BYTES_PER_SECOND`].
     pub catch_up_bytes_per_second: Option<u64>,
+    /// How many shards a new cluster begins with: all of them, but for a simulation, which has no time for many.
+    pub shards: u32,
+    /// What carries traffic between nodes; QUIC when there is none.
+    pub network: Option<Arc<dyn Network>>,
     /// Hears how far the replay of the logs is; not called when there is nothing to replay.
     pub progress: Progress,
 }
@@ -70,6 +75,8 @@ impl StartOptions {
             join: None,
             clock: Arc::new(SystemClock),
             catch_up_bytes_per_second: None,
+            shards: SHARDS,
+            network: None,
             progress: Arc::new(|_, _| ()),
         }
     }
@@ -113,7 +120,9 @@ impl Cluster {
         calls.lend_bodies();
         let front = Front::new(holdings.clone(), calls.clone(), shared.wire.clone(), store.bodies());
         let handler = front.clone();
-        let transport = Transport::bind(TransportOptions { bind, authority: authority.clone(), node, handler }).await?;
+        let network = options.network.clone();
+        let transport = TransportOptions { bind, authority: authority.clone(), node, handler, network };
+        let transport = Transport::bind(transport).await?;
         transport.set_peers(peers.clone());
         shared.wire.connect(transport.clone());
         let cluster = Cluster::new(Inner {
@@ -151,7 +160,8 @@ impl Cluster {
     ) -> Result<(), StartError> {
         let inner = self.inner();
         start_groups(progress, &inner.holdings, shared).await?;
-        inner.tasks.spawn(compaction::run(inner.holdings.clone(), shared.bell.clone(), inner.stopping.clone()));
+        let shortening = compaction::run(inner.holdings.clone(), shared.bell.clone(), inner.stopping.clone());
+        runtime::spawn(inner.tasks.track_future(shortening));
         form(self).await?;
         members::start(self, peers);
         inner.tasks.close();
@@ -190,7 +200,7 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Store) -> Result<T, StartError> + Send + 'static,
 ) -> Result<T, StartError> {
     let store = store.clone();
-    let worked = tokio::task::spawn_blocking(move || work(&store)).await;
+    let worked = runtime::blocking(move || work(&store)).await;
     worked.unwrap_or_else(|error| Err(StartError::Interrupted(error.to_string())))
 }
 
@@ -199,15 +209,16 @@ async fn introduce(options: &StartOptions, facts: &NodeFacts) -> Result<(Identit
     let store = &options.store;
     let known = blocking(store, Identity::load).await?;
     if let (None, Some(join)) = (&known, &options.join) {
-        return members::join(store, join, facts.clone()).await;
+        return members::join(store, join, facts.clone(), options.network.as_deref()).await;
     }
     let (invitation, name) = (options.join.clone(), options.node_name.clone());
+    let shards = options.shards;
     blocking(store, move |store| {
         let belongs = known.is_some();
         let identity = match known {
             Some(identity) => identity,
             None => {
-                let identity = Identity::first();
+                let identity = Identity::first(shards);
                 identity.save(store)?;
                 identity
             }
@@ -225,15 +236,16 @@ async fn introduce(options: &StartOptions, facts: &NodeFacts) -> Result<(Identit
 async fn start_groups(progress: &Progress, holdings: &Holdings, shared: &Shared) -> Result<(), StartError> {
     let (all, pending) = holdings.open().await?;
     tokio::select! {
+        biased;
         started = holdings.start(all) => started,
         never = tell_progress(progress, &shared.replay, pending) => match never {},
     }
 }
 
 async fn tell_progress(progress: &Progress, replay: &Replay, of: u64) -> std::convert::Infallible {
-    let mut interval = tokio::time::interval(PROGRESS_INTERVAL);
+    let mut ticks = ticks(PROGRESS_INTERVAL);
     loop {
-        interval.tick().await;
+        ticks.tick().await;
         if of > 0 {
             // Electing a leader adds an entry of its own to each log.
             progress(replay.done().min(of), of);

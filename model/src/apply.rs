@@ -5,6 +5,7 @@ use crate::ids::{AccountId, FolderId, GroupId, MessageId, ModSeq, Uid};
 use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
 use crate::{dedupe, directory, mailbox, queue};
+use faults::Fault;
 use serde::{Deserialize, Serialize};
 
 /// What one entry did.
@@ -67,7 +68,9 @@ pub fn apply(txn: &mut dyn Txn, group: GroupId, index: u64, entry: &Entry) -> Re
             directory::apply(txn, entry.proposed_at, command, &mut outcome)?
         }
         Command::Mailbox(command) if !group.is_directory() => {
-            mailbox::apply(txn, mailbox::Place { group, index, now: entry.proposed_at }, command, &mut outcome)?
+            let local = faults::planted(Fault::ApplyReadsClock);
+            let now = if local { u64::from(faults::local_counter()) * 1_000 } else { entry.proposed_at };
+            mailbox::apply(txn, mailbox::Place { group, index, now }, command, &mut outcome)?
         }
         Command::Queue(command) if !group.is_directory() => {
             queue::apply(txn, entry.proposed_at, command, &mut outcome)?

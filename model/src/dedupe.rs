@@ -7,12 +7,16 @@ use crate::key;
 use crate::limits::{OPERATION_MEMORY_MS, OPERATIONS_FORGOTTEN_PER_ENTRY};
 use crate::reply::Reply;
 use crate::txn::{ReadError, Txn};
+use faults::Fault;
 use std::ops::ControlFlow;
 
 const LOOKS_ONE_IN: u8 = 8;
 
 /// The reply given when this operation was applied before.
 pub fn recall(txn: &dyn Txn, entry: &Entry) -> Result<Option<Reply>, ReadError> {
+    if faults::planted(Fault::DedupOff) {
+        return Ok(None);
+    }
     txn.get(&key::operation(entry.operation))?.map(|row| codec::decode(&row)).transpose()
 }
 

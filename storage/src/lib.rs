@@ -17,7 +17,7 @@ pub mod state;
 pub mod store;
 
 pub use bodies::{Bodies, BodyHold, BodyReader, Lender, StagedBody};
-pub use log::{Bounds, GroupLog, LogRecord, LogSize, Metrics};
+pub use log::{Bounds, GroupLog, LogRecord, LogSize, Metrics, Pace};
 pub use snapshot::{Install, Manifest, Snapshot};
 pub use state::{ApplyItem, GroupState, ReadView};
 pub use store::{Decode, OpenError, Options, Progress, Store};

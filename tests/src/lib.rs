@@ -7,3 +7,4 @@ pub mod kills;
 pub mod node;
 pub mod programs;
 pub mod relay;
+pub mod sim;

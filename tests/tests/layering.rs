@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Per crate: the crates of this workspace it may depend on, and libraries it must not.
-const CRATES: [(&str, &[&str], &[&str]); 9] = [
+const CRATES: [(&str, &[&str], &[&str]); 10] = [
+    ("faults", &[], &["tokio", "serde", "rocksdb", "openraft", "quinn", "ractor"]),
     (
         "model",
-        &[],
+        &["faults"],
         &[
             "tokio",
             "futures",
@@ -30,11 +31,11 @@ const CRATES: [(&str, &[&str], &[&str]); 9] = [
         &["model"],
         &["tokio", "tokio-util", "futures", "getrandom", "rocksdb", "openraft", "quinn", "ractor", "rustix"],
     ),
-    ("storage", &["model"], &["openraft", "tokio", "ractor", "quinn", "rustls"]),
-    ("cluster", &["model", "storage"], &["ractor", "rocksdb"]),
+    ("storage", &["faults", "model"], &["openraft", "tokio", "ractor", "quinn", "rustls"]),
+    ("cluster", &["faults", "model", "storage"], &["ractor", "rocksdb"]),
     ("web", &[], &["openraft", "rocksdb", "ractor", "quinn"]),
-    ("node", &["model", "protocols", "storage", "cluster", "web"], &["openraft", "rocksdb"]),
-    ("tests", &[], &["openraft", "rocksdb", "ractor", "quinn"]),
+    ("node", &["faults", "model", "protocols", "storage", "cluster", "web"], &["openraft", "rocksdb"]),
+    ("tests", &["cluster", "faults", "model", "storage"], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("bench", &["tests"], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("jepsen", &["tests"], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
 ];

@@ -5,12 +5,12 @@ use crate::calls::Calls;
 use crate::calls::message::{Noticed, WatchHead, decode, encode};
 use crate::calls::place::{Target, Tries};
 use crate::limits::{CHANGES_QUEUED_MAX, READ_TIMEOUT};
+use crate::runtime::Instant;
 use crate::transport::{CallError, Duplex, Service};
 use crate::watch::{Changes, Elsewhere, Notice, Subscription};
 use model::{GroupId, NodeId};
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 impl Calls {
     /// Hears of changes in a group from now on, wherever its replicas are and go.
@@ -33,6 +33,7 @@ impl Calls {
                 self.places.forget(group);
             }
             tokio::select! {
+                biased;
                 () = notices.closed() => return,
                 () = self.stopping.cancelled() => return,
                 _ = self.pause(group, &mut tries) => {}
@@ -50,6 +51,7 @@ impl Calls {
         let mut duplex = self.wire.transport()?.open(node, Service::Watch, head, deadline).await?;
         loop {
             let frame = tokio::select! {
+                biased;
                 frame = duplex.receiver.next() => frame?,
                 () = notices.closed() => return Ok(()),
                 () = self.stopping.cancelled() => return Ok(()),
@@ -80,6 +82,7 @@ impl Calls {
             };
             duplex.sender.send(encode(&noticed)).await.map_err(|error| error.to_string())?;
             notice = tokio::select! {
+                biased;
                 next = changes.next() => match next {
                     Some(next) => next,
                     None => break,
@@ -102,7 +105,7 @@ impl Elsewhere for Following {
             return None;
         }
         let (notices, heard) = mpsc::channel(CHANGES_QUEUED_MAX);
-        tokio::spawn(self.calls.clone().follow(self.group, notices));
+        crate::runtime::spawn(self.calls.clone().follow(self.group, notices));
         Some(heard)
     }
 

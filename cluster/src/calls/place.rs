@@ -4,11 +4,11 @@
 use crate::calls::Calls;
 use crate::limits::{BEHIND_REMEMBERED, CALL_RETRY_WAIT_MAX, CALL_RETRY_WAIT_MIN};
 use crate::raft::{Leadership, Replica};
+use crate::runtime::{Instant, sleep, timeout_at};
 use model::{GroupId, NodeId};
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
 
 /// Whether there is such a group in any cluster; there is no leader to hint at when not.
 pub fn exists(group: GroupId) -> Result<(), Option<NodeId>> {
@@ -135,7 +135,7 @@ impl Calls {
     /// The nodes that hold a group, as the directory says here.
     pub(super) async fn nodes_of(&self, group: GroupId) -> Vec<NodeId> {
         let Some(directory) = self.groups.group(GroupId::DIRECTORY) else { return Vec::new() };
-        let looked_up = tokio::task::spawn_blocking(move || {
+        let looked_up = crate::runtime::blocking(move || {
             let rows = directory.parts().state.read().ok()?;
             model::directory::view::group(&rows, group).ok()?
         });
@@ -167,6 +167,7 @@ impl Calls {
                 }
             };
             tokio::select! {
+                biased;
                 () = leads => {}
                 () = sleep(wait) => {}
             }

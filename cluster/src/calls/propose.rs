@@ -7,11 +7,11 @@ use crate::calls::place::{Target, Tries, exists};
 use crate::error::ProposeError;
 use crate::limits::{BEHIND_MAX, FORWARD_TIMEOUT, PROPOSE_TIMEOUT};
 use crate::raft::Proposal;
+use crate::runtime::Instant;
 use crate::transport::Service;
 use bytes::Bytes;
 use model::{BodyHash, GroupId, NodeId, Reply};
 use std::time::Duration;
-use tokio::time::Instant;
 
 impl Calls {
     /// Proposes and waits until it is applied: here too when this node holds a replica that keeps up.
@@ -59,6 +59,7 @@ impl Calls {
         let _hold = self.bodies.hold(&staged_bodies(proposal));
         let sent = self.forward(node, group, proposal.encoded().clone(), deadline);
         let (reply, index) = tokio::select! {
+            biased;
             sent = sent => sent?,
             // It may have been carried out before its leader was lost.
             () = self.leader_lost(node, group) => return Err(ProposeError::Unknown),

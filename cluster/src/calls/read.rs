@@ -10,10 +10,10 @@ use crate::error::ReadError;
 use crate::group::Group;
 use crate::limits::{BEHIND_MAX, READ_INDEX_TIMEOUT, READ_TIMEOUT};
 use crate::raft::Replica;
+use crate::runtime::Instant;
 use crate::transport::Service;
 use model::{GroupId, NodeId};
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// What came of a barrier.
 pub enum Passed {
@@ -77,6 +77,7 @@ impl Calls {
         let deadline = Instant::now() + READ_INDEX_TIMEOUT;
         let asked = transport.call(node, Service::ReadIndex, encode(&ReadIndex { group }), deadline);
         let answer = tokio::select! {
+            biased;
             answer = asked => answer.map_err(|_| ReadError::Unavailable)?,
             () = self.leader_lost(node, group) => return Err(ReadError::Unavailable),
         };

@@ -7,6 +7,7 @@ use crate::files::Files;
 use crate::identity::{Held, Identity, Stage};
 use crate::members::Holdings;
 use crate::raft::{Address, Inbound, Member, Proposal, Replica, Replicas, Shared};
+use crate::runtime::Instant;
 use crate::testing::open_store;
 use crate::transport::{Duplex, Handler, Peer, Service, Transport, TransportOptions};
 use crate::watch::Notice;
@@ -23,7 +24,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use storage::Store;
 use tempfile::TempDir;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 const SHARD: GroupId = GroupId(3);
@@ -123,7 +123,8 @@ impl Node {
         let _ = desk.calls.set(Arc::downgrade(&calls));
         calls.lend_bodies();
         let key = authority.node_key_hash();
-        let options = TransportOptions { bind: ([127, 0, 0, 1], 0).into(), authority, node: id, handler: desk };
+        let options =
+            TransportOptions { bind: ([127, 0, 0, 1], 0).into(), authority, node: id, handler: desk, network: None };
         let transport = Transport::bind(options).await.unwrap();
         shared.wire.connect(transport.clone());
         let peer = Peer { address: transport.local_address().to_string(), key };
@@ -232,7 +233,7 @@ async fn every_node_proposes_and_every_other_reads_what_was_acknowledged() {
         let made = here.propose(number + 1, create_account(u64::from(number))).await;
         assert_eq!(made, Ok(Reply::Done));
         let rows = there.rows().await;
-        let found = tokio::task::spawn_blocking(move || inbox_of(&rows, AccountId(number.into())).is_some());
+        let found = crate::runtime::blocking(move || inbox_of(&rows, AccountId(number.into())).is_some());
         assert!(found.await.unwrap(), "account {number} made at {:?}, read at {:?}", here.id, there.id);
     }
     let again = nodes[3].propose(1, create_account(77)).await;
@@ -265,7 +266,7 @@ async fn rows_on_another_node_are_those_of_one_moment_and_all_of_them() {
         txn::scan_prefix(&rows, b"", &mut stop).unwrap();
         (all, some, accounts(&rows, &[0, 100, 199, 200, 999]))
     };
-    let here = tokio::task::spawn_blocking(move || read(here)).await.unwrap();
+    let here = crate::runtime::blocking(move || read(here)).await.unwrap();
     // On a worker of the runtime, where a look or two is allowed.
     let there = tokio::spawn(async move { read(there) }).await.unwrap();
     assert_eq!((here.1, here.2), (3, 3));
@@ -284,14 +285,14 @@ async fn a_large_body_reaches_the_leader_before_the_entry_that_names_it() {
         let (store, mut bytes) = (node.store.clone(), large.clone());
         bytes.push(number as u8);
         let hash = model::BodyHash(*blake3::hash(&bytes).as_bytes());
-        let command = tokio::task::spawn_blocking(move || append(&store, &rows, &bytes)).await.unwrap();
+        let command = crate::runtime::blocking(move || append(&store, &rows, &bytes)).await.unwrap();
         assert!(matches!(node.propose(number, command).await, Ok(Reply::Appended { .. })));
         for holder in &nodes[..3] {
             let _ = holder.rows().await;
             assert!(holder.store.bodies().contains(&hash).unwrap(), "{:?}", holder.id);
         }
         let (without, other) = (nodes[3].store.bodies(), model::BodyHash([number as u8; 32]));
-        let there = tokio::task::spawn_blocking(move || {
+        let there = crate::runtime::blocking(move || {
             assert_eq!(without.open_body(&other).err().map(|error| error.kind()), Some(std::io::ErrorKind::NotFound));
             without.open_body(&hash).unwrap().len()
         });

@@ -2,14 +2,13 @@
 
 use crate::calls::message::{ViewAnswer, ViewAsk, decode, encode};
 use crate::limits::VIEW_ANSWER_TIMEOUT;
+use crate::runtime::{Instant, Waiter, timeout_at};
 use crate::transport::Duplex;
 use bytes::Bytes;
 use model::txn::Visit;
 use model::{Read, ReadError};
 use parking_lot::Mutex;
 use std::ops::{ControlFlow, Range};
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::time::{Instant, timeout_at};
 
 /// A group's rows at one moment. Reads block on the disk at worst, or on another node: do more than a look or two on a
 /// blocking thread. Needs a runtime of several threads when the rows are elsewhere.
@@ -34,7 +33,7 @@ impl ReadView {
 
     /// Rows that the other end of `duplex` has pinned for as long as the stream is open.
     pub(super) fn pinned(duplex: Duplex) -> Self {
-        ReadView(Rows::There(Pinned { stream: Mutex::new(duplex), runtime: Handle::current() }))
+        ReadView(Rows::There(Pinned { stream: Mutex::new(duplex), waiter: Waiter::here() }))
     }
 }
 
@@ -57,7 +56,7 @@ impl Read for ReadView {
 struct Pinned {
     /// Held over a question and its answer: they take turns on the stream.
     stream: Mutex<Duplex>,
-    runtime: Handle,
+    waiter: Waiter,
 }
 
 impl Read for Pinned {
@@ -99,17 +98,8 @@ impl Pinned {
             let answer = answer.map_err(|error| error.to_string())?.ok_or("the other node let go of the rows")?;
             decode(&answer)
         };
-        wait(&self.runtime, asked).map_err(|error: String| ReadError(format!("rows on another node: {error}")))
-    }
-}
-
-/// Waits for something asynchronous where blocking is allowed, or on a worker of a runtime of several threads.
-pub(super) fn wait<T>(runtime: &Handle, asked: impl Future<Output = T>) -> T {
-    match Handle::try_current() {
-        Ok(current) if current.runtime_flavor() == RuntimeFlavor::MultiThread => {
-            tokio::task::block_in_place(|| runtime.block_on(asked))
-        }
-        _ => runtime.block_on(asked),
+        let asked: Result<_, String> = self.waiter.wait(asked).map_err(|error| error.to_string()).flatten();
+        asked.map_err(|error| ReadError(format!("rows on another node: {error}")))
     }
 }
 

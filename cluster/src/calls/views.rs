@@ -8,12 +8,12 @@ use crate::calls::view::ReadView;
 use crate::error::ReadError;
 use crate::group::Group;
 use crate::limits::{READ_TIMEOUT, VIEW_CHUNK_BYTES, VIEW_IDLE_MAX, VIEWS_SERVED_MAX};
+use crate::runtime::{Instant, timeout};
 use crate::transport::{CallError, Duplex, Service};
 use bytes::Bytes;
 use model::{GroupId, NodeId, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout};
 
 /// Views of other nodes that are open here at a time.
 pub struct Served(tokio::sync::Semaphore);
@@ -71,7 +71,7 @@ impl Calls {
         let head = encode(&ViewHead { group });
         let mut duplex = self.wire.transport()?.open(node, Service::View, head, deadline).await?;
         let late = |_| CallError::Unknown("it took too long".into());
-        let opened = tokio::time::timeout_at(deadline, duplex.receiver.next()).await.map_err(late)??;
+        let opened = crate::runtime::timeout_at(deadline, duplex.receiver.next()).await.map_err(late)??;
         match opened.map(|frame| decode::<ViewAnswer>(&frame)) {
             Some(Ok(ViewAnswer::Open)) => Ok(ReadView::pinned(duplex)),
             Some(Ok(ViewAnswer::Failed(reason)) | Err(reason)) => Err(CallError::Refused(reason)),
@@ -105,7 +105,7 @@ impl Calls {
         while let Ok(frame) = timeout(VIEW_IDLE_MAX, duplex.receiver.next()).await {
             let Some(frame) = frame.map_err(|error| error.to_string())? else { break };
             let ask = decode(&frame)?;
-            let answered = tokio::task::spawn_blocking(move || (look(&rows, ask), rows)).await;
+            let answered = crate::runtime::blocking(move || (look(&rows, ask), rows)).await;
             let (answer, again) = answered.map_err(|error| error.to_string())?;
             rows = again;
             duplex.sender.send(encode(&answer)).await.map_err(|error| error.to_string())?;

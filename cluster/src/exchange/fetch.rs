@@ -3,6 +3,7 @@
 use crate::exchange::piece::Piece;
 use crate::exchange::serve::Asked;
 use crate::limits::{BODIES_PER_REQUEST_MAX, BODY_FETCH_TIMEOUT};
+use crate::runtime::{Instant, timeout_at};
 use crate::transport::{CallError, Duplex, Service, Transport};
 use bytes::Bytes;
 use model::{BodyHash, NodeId};
@@ -10,7 +11,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use storage::{Bodies, StagedBody};
-use tokio::time::{Instant, timeout_at};
 
 /// Why bodies did not come.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub async fn missing(bodies: &Arc<Bodies>, hashes: Vec<BodyHash>) -> io::Result<
         }
         Ok(absent)
     };
-    tokio::task::spawn_blocking(look).await?
+    crate::runtime::blocking(look).await?
 }
 
 /// Stages `hashes` here from the first of `nodes` that has them. They are not durable yet: the log makes them so when a
@@ -122,7 +122,7 @@ impl Arrivals {
 
     /// Stages what a frame of [`super::serve`] holds.
     pub async fn take(mut self, frame: Bytes) -> Result<Self, FetchError> {
-        let staged = tokio::task::spawn_blocking(move || self.stage(&frame).map(|()| self)).await;
+        let staged = crate::runtime::blocking(move || self.stage(&frame).map(|()| self)).await;
         staged.map_err(|error| FetchError::Io(io::Error::other(error)))?
     }
 

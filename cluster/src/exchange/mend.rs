@@ -15,7 +15,7 @@ pub async fn run(store: Store, transport: Transport) {
                 tracing::warn!(body = hash.to_hex(), %error, "a message's body is missing here and could not be fetched");
             }
         }
-        tokio::time::sleep(MEND_INTERVAL).await;
+        crate::runtime::sleep(MEND_INTERVAL).await;
     }
 }
 
@@ -24,6 +24,6 @@ async fn mend(store: &Store, transport: &Transport, hash: BodyHash) -> Result<()
     let peers = transport.peers().into_iter().map(|peer| peer.node);
     fetch::fetch(transport, peers, &store.bodies(), vec![hash]).await?;
     let store = store.clone();
-    let mended = tokio::task::spawn_blocking(move || store.repair_body(hash)).await;
+    let mended = crate::runtime::blocking(move || store.repair_body(hash)).await;
     Ok(mended.map_err(io::Error::from).flatten()?)
 }

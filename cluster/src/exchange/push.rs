@@ -8,6 +8,7 @@ use crate::limits::{
     PUSH_ANSWER_TIMEOUT, PUSH_AVOIDED, PUSH_HELD_MAX, PUSH_PIECES_QUEUED_MAX, PUSH_STRAGGLER_TIMEOUT_MAX,
     PUSH_STRAGGLER_TIMEOUT_MIN, PUSHES_MAX, STREAM_OPEN_TIMEOUT,
 };
+use crate::runtime::{Instant, timeout_at};
 use crate::transport::{CallError, Duplex, Service, Transport};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -18,7 +19,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 /// What all pushes of a node share.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Pushes {
         let (pieces, queued) = mpsc::channel(PUSH_PIECES_QUEUED_MAX);
         let (told, taken) = oneshot::channel();
         let pushes = self.clone();
-        tokio::spawn(async move {
+        crate::runtime::spawn(async move {
             let sent = send(&transport, node, queued).await;
             if let Err(error) = &sent {
                 tracing::debug!(node = node.0, %error, "a body was not pushed; the node fetches it");

@@ -3,10 +3,10 @@
 //! Whoever sends says how much before it does, and waits for its turn; turns are given in the order they are asked for.
 
 use crate::limits::{CATCH_UP_BURST, CATCH_UP_BYTES_PER_SECOND};
+use crate::runtime::{Instant, sleep_until};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
 
 /// Bytes per second, shared by everything that sends under it.
 pub struct Rate {

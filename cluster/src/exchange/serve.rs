@@ -32,7 +32,7 @@ pub async fn serve(
     let mut packer = Packer { bodies: bodies.clone(), waiting: hashes.into_iter(), open: None };
     loop {
         // The disk may make a reader wait.
-        let read = tokio::task::spawn_blocking(move || packer.next_frame().map(|frame| (packer, frame))).await;
+        let read = crate::runtime::blocking(move || packer.next_frame().map(|frame| (packer, frame))).await;
         let read = read.unwrap_or_else(|error| Err(io::Error::other(error)));
         let (again, frame) = read.map_err(|error| CallError::Unknown(error.to_string()))?;
         packer = again;

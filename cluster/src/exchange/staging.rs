@@ -3,6 +3,7 @@
 
 use crate::exchange::FetchError;
 use crate::limits::{PUSH_SILENCE_MAX, PUSHED_BODY_BYTES_MAX};
+use crate::runtime::timeout;
 use crate::transport::{CallError, Duplex, FrameReceiver};
 use bytes::Bytes;
 use model::{BodyHash, codec};
@@ -10,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 use storage::{Bodies, StagedBody};
-use tokio::time::timeout;
 
 /// A frame of a pushed body.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ async fn stage(bodies: &Arc<Bodies>, receiver: &mut FrameReceiver) -> Result<boo
     };
     // Removing what came of a body that will not be whole blocks.
     if let Some(rest) = body {
-        tokio::task::spawn_blocking(move || drop(rest)).await.map_err(io::Error::from)?;
+        crate::runtime::blocking(move || drop(rest)).await.map_err(io::Error::from)?;
     }
     staged
 }
@@ -68,7 +68,7 @@ async fn write(body: &mut Option<StagedBody>, bytes: Bytes) -> io::Result<()> {
         *body = Some(writing);
         return Err(invalid("a pushed body is above the bound"));
     }
-    let (written, result) = tokio::task::spawn_blocking(move || {
+    let (written, result) = crate::runtime::blocking(move || {
         let result = writing.write(&bytes);
         (writing, result)
     })
@@ -79,7 +79,7 @@ async fn write(body: &mut Option<StagedBody>, bytes: Bytes) -> io::Result<()> {
 
 async fn name(body: Option<StagedBody>, hash: BodyHash) -> io::Result<bool> {
     let Some(body) = body else { return Err(invalid("a body was lost")) };
-    tokio::task::spawn_blocking(move || body.finish_as(hash)).await?
+    crate::runtime::blocking(move || body.finish_as(hash)).await?
 }
 
 fn invalid(why: impl ToString) -> io::Error {

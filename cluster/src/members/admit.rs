@@ -46,7 +46,7 @@ async fn decide(cluster: &Cluster, binding: [u8; 32], request: Request) -> Answe
 async fn check(cluster: &Cluster, binding: [u8; 32], request: &Request) -> Result<Option<String>, String> {
     let rows = cluster.read(GroupId::DIRECTORY).await.map_err(|error| error.to_string())?;
     let token = request.token;
-    let looked_up = tokio::task::spawn_blocking(move || {
+    let looked_up = crate::runtime::blocking(move || {
         Ok::<_, model::ReadError>((view::token(&rows, token)?, view::active_format(&rows)?))
     });
     let found = looked_up.await.map_err(|error| error.to_string())?;
@@ -61,7 +61,7 @@ async fn check(cluster: &Cluster, binding: [u8; 32], request: &Request) -> Resul
 
 async fn welcome(cluster: &Cluster, node: NodeId) -> Answer {
     let authority = cluster.authority().clone();
-    let exported = tokio::task::spawn_blocking(move || authority.export()).await;
+    let exported = crate::runtime::blocking(move || authority.export()).await;
     let exported = exported.unwrap_or_else(|error| Err(StartError::Interrupted(error.to_string())));
     match (exported, cluster.inner().directory.rows().await) {
         (Ok((ca_key, ca_certificate)), Some(rows)) => {

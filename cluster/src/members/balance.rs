@@ -7,12 +7,12 @@ use crate::limits::{
 };
 use crate::members::rows::Rows;
 use crate::raft::Replica;
+use crate::runtime::{Instant, sleep};
 use futures::future::join_all;
 use model::NodeId;
 use model::directory::row::NodeState;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::time::{Instant, sleep};
 
 /// Runs until it is dropped.
 pub async fn run(cluster: Cluster) {

@@ -83,9 +83,9 @@ mod tests {
         let store = open_store(blank.path());
         let address = "127.0.0.1:9".to_string();
         let facts = NodeFacts { name: "two".into(), address, format: FORMAT - 1, ..NodeFacts::default() };
-        let refused = join(&store, &invited, facts.clone()).await.err().unwrap().to_string();
+        let refused = join(&store, &invited, facts.clone(), None).await.err().unwrap().to_string();
         assert!(refused.contains("older than what the cluster uses"), "{refused}");
-        let admitted = join(&store, &invited, NodeFacts { format: FORMAT, ..facts }).await;
+        let admitted = join(&store, &invited, NodeFacts { format: FORMAT, ..facts }, None).await;
         assert!(admitted.is_ok(), "the token is still good");
         cluster.shutdown().await;
     }
@@ -112,6 +112,6 @@ mod tests {
         drop(cluster);
         let refused = Cluster::start(StartOptions::alone(store.clone(), "one")).await.err().unwrap();
         assert!(matches!(refused, StartError::Outdated { .. }), "{refused}");
-        tokio::task::spawn_blocking(move || store.close().unwrap()).await.unwrap();
+        crate::runtime::blocking(move || store.close().unwrap()).await.unwrap();
     }
 }

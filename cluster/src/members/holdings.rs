@@ -7,6 +7,7 @@ use crate::group::Group;
 use crate::identity::{Held, Identity, Stage};
 use crate::limits::STARTING_GROUPS_MAX;
 use crate::raft::{Origin, Parts, Replica, Shared};
+use crate::runtime::{self, JoinHandle};
 use crate::start::blocking;
 use futures::{StreamExt, TryStreamExt};
 use model::{GroupId, NodeId};
@@ -17,7 +18,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use storage::Store;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -85,7 +85,8 @@ impl Holdings {
     fn run(&self, group: Arc<Group>) -> Arc<Group> {
         let stop = self.stopping.child_token();
         let (supervised, until) = (group.clone(), stop.clone());
-        let supervisor = self.tasks.spawn(async move { supervised.supervise(until).await });
+        let supervised = async move { supervised.supervise(until).await };
+        let supervisor = runtime::spawn(self.tasks.track_future(supervised));
         let id = group.parts().group;
         self.running.write().insert(id, Running { group: group.clone(), stop, supervisor });
         group

@@ -11,8 +11,9 @@ use crate::identity::Identity;
 use crate::limits::{JOIN_RETRY_WAIT, JOIN_TIMEOUT};
 use crate::members::peers;
 use crate::members::token::{Token, prove};
+use crate::runtime::{Instant, sleep_until};
 use crate::start::blocking;
-use crate::transport::{JoinError, Peer, ask_as_stranger};
+use crate::transport::{JoinError, Network, Peer, ask_as_stranger};
 use bytes::Bytes;
 use model::directory::row::{NodeFacts, TokenId};
 use model::directory::view;
@@ -20,7 +21,6 @@ use model::{GroupId, NodeId, codec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use storage::Store;
-use tokio::time::{Instant, sleep_until};
 
 /// How a blank node comes to its cluster.
 #[derive(Clone, Debug)]
@@ -67,14 +67,20 @@ pub struct Admitted {
 }
 
 /// Asks until the cluster has decided, at most [`JOIN_TIMEOUT`]. `facts` has everything but the key.
-pub async fn join(store: &Store, join: &Join, facts: NodeFacts) -> Result<(Identity, Authority), StartError> {
+pub async fn join(
+    store: &Store,
+    join: &Join,
+    facts: NodeFacts,
+    network: Option<&dyn Network>,
+) -> Result<(Identity, Authority), StartError> {
     let token: Token = join.token.parse().map_err(|reason: &str| StartError::Join(reason.into()))?;
     if join.address == facts.address {
         return Err(StartError::Join(format!("{} is this node itself; name another node", join.address)));
     }
     let key = blocking(store, |store| Authority::prepare_node_key(&Files::open(store.disk())?)).await?;
     let facts = NodeFacts { key, ..facts };
-    let admitted = ask_until(join, &token, &facts, Instant::now() + JOIN_TIMEOUT).await?;
+    let way = Way { join, token: &token, network };
+    let admitted = ask_until(&way, &facts, Instant::now() + JOIN_TIMEOUT).await?;
     blocking(store, move |store| settle_in(store, admitted)).await
 }
 
@@ -117,9 +123,16 @@ fn known_name(store: &Store, identity: &Identity) -> Result<Option<String>, Star
     Ok(row.map(|row| row.facts.name))
 }
 
-async fn ask_until(join: &Join, token: &Token, facts: &NodeFacts, deadline: Instant) -> Result<Admitted, StartError> {
+/// Whom to ask, and what to show.
+struct Way<'a> {
+    join: &'a Join,
+    token: &'a Token,
+    network: Option<&'a dyn Network>,
+}
+
+async fn ask_until(way: &Way<'_>, facts: &NodeFacts, deadline: Instant) -> Result<Admitted, StartError> {
     loop {
-        let reason = match ask(join, token, facts, deadline).await {
+        let reason = match ask(way, facts, deadline).await {
             Ok(Answer::Admitted(admitted)) => return Ok(admitted),
             Ok(Answer::Refused(reason)) => return Err(StartError::Join(reason)),
             Ok(Answer::Later(reason)) => reason,
@@ -132,17 +145,21 @@ async fn ask_until(join: &Join, token: &Token, facts: &NodeFacts, deadline: Inst
         if next >= deadline {
             return Err(StartError::Join(reason));
         }
-        tracing::warn!(address = join.address, reason, "not admitted yet; asking again");
+        tracing::warn!(address = way.join.address, reason, "not admitted yet; asking again");
         sleep_until(next).await;
     }
 }
 
-async fn ask(join: &Join, token: &Token, facts: &NodeFacts, deadline: Instant) -> Result<Answer, JoinError> {
+async fn ask(way: &Way<'_>, facts: &NodeFacts, deadline: Instant) -> Result<Answer, JoinError> {
+    let Way { join, token, network } = way;
     let request = |binding| {
         let proof = prove(&token.key(), &binding, facts);
         Bytes::from(codec::encode(&Request { token: token.id, proof, facts: facts.clone() }))
     };
-    let answer = ask_as_stranger(&join.address, token.fingerprint, request, deadline).await?;
+    let answer = match network {
+        Some(network) => network.ask(&join.address, Box::new(request), deadline).await?,
+        None => ask_as_stranger(&join.address, token.fingerprint, request, deadline).await?,
+    };
     codec::decode(&answer).map_err(|error| JoinError::Unknown(format!("the answer cannot be read: {error}")))
 }
 
@@ -173,7 +190,8 @@ mod tests {
         let key = Authority::prepare_node_key(&Files::open(two_store.disk()).unwrap()).unwrap();
         let facts = NodeFacts { name: "two".into(), key, format: crate::members::FORMAT, ..NodeFacts::default() };
         let token = join.token.parse().unwrap();
-        let admitted = ask_until(&join, &token, &facts, Instant::now() + JOIN_TIMEOUT).await.unwrap();
+        let way = Way { join: &join, token: &token, network: None };
+        let admitted = ask_until(&way, &facts, Instant::now() + JOIN_TIMEOUT).await.unwrap();
         assert_eq!(admitted.node, NodeId(2));
         // It ends before it writes that down, and begins anew.
         drop(admitted);

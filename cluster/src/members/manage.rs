@@ -4,6 +4,7 @@ use crate::error::{ProposeError, ReadError};
 use crate::handle::Cluster;
 use crate::limits::PROPOSE_TIMEOUT;
 use crate::members::token::Token;
+use crate::runtime::Instant;
 use model::directory::DirectoryCommand;
 use model::directory::members::MemberCommand;
 use model::directory::row::NodeRow;
@@ -11,7 +12,6 @@ use model::directory::view;
 use model::{Command, Entry, GroupId, NodeId, OperationId, Refusal, Reply};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Why a token was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ impl Cluster {
     /// Every node that ever was, as the directory says now.
     pub async fn nodes(&self) -> Result<BTreeMap<NodeId, NodeRow>, ReadError> {
         let rows = self.read(GroupId::DIRECTORY).await?;
-        let looked_up = tokio::task::spawn_blocking(move || view::nodes(&rows)).await;
+        let looked_up = crate::runtime::blocking(move || view::nodes(&rows)).await;
         let nodes = looked_up.map_err(|error| ReadError::Broken(error.to_string()))?;
         nodes.map_err(|error| ReadError::Broken(error.to_string()))
     }
@@ -62,6 +62,6 @@ impl Cluster {
 
 fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    crate::runtime::fill_random(&mut bytes)?;
     Ok(bytes)
 }

@@ -7,9 +7,9 @@ use crate::limits::{
 };
 use crate::members::rows::{Rows, Shall};
 use crate::raft::{ChangeError, Member, Members, Replica};
+use crate::runtime::Instant;
 use futures::StreamExt;
 use std::collections::BTreeSet;
-use tokio::time::Instant;
 
 /// Runs until it is dropped.
 pub async fn run(cluster: Cluster) {

@@ -3,6 +3,7 @@
 
 use crate::members::Holdings;
 use crate::members::planner::voters;
+use crate::runtime::{sleep, timeout};
 use crate::watch::Subscription;
 use model::directory::row::{GroupRow, NodeRow, NodeState};
 use model::directory::view;
@@ -12,7 +13,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::ReadView;
-use tokio::time::{sleep, timeout};
 
 /// Changes that come this close together are looked at once.
 const GATHER: Duration = Duration::from_millis(20);
@@ -90,7 +90,7 @@ impl Directory {
             return Some(rows.clone());
         }
         let state = group.parts().state.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = crate::runtime::blocking(move || {
             let view = state.read().map_err(|error| ReadError(error.to_string()))?;
             Rows::read(&view)
         });

@@ -5,6 +5,7 @@ use crate::files::Files;
 use crate::handle::Cluster;
 use crate::limits::{ANNOUNCE_WAIT_MAX, ANNOUNCE_WAIT_MIN, STEWARD_INTERVAL};
 use crate::members::peers;
+use crate::runtime::{self, sleep};
 use crate::start::blocking;
 use crate::transport::Peer;
 use model::directory::members::MemberCommand;
@@ -12,7 +13,6 @@ use model::directory::row::{NodeFacts, NodeState};
 use model::directory::view;
 use model::{GroupId, NodeId, Refusal, Reply};
 use std::collections::BTreeMap;
-use tokio::time::sleep;
 
 /// Runs until it is dropped. `peers` are those that are set already.
 pub async fn run(cluster: Cluster, mut peers: BTreeMap<NodeId, Peer>) {
@@ -82,7 +82,7 @@ pub async fn announce(cluster: Cluster) {
 /// this node under other facts.
 async fn is_known(cluster: &Cluster, node: NodeId, facts: &NodeFacts) -> bool {
     let Ok(rows) = cluster.read(GroupId::DIRECTORY).await else { return false };
-    let row = tokio::task::spawn_blocking(move || view::node(&rows, node)).await;
+    let row = runtime::blocking(move || view::node(&rows, node)).await;
     matches!(row, Ok(Ok(Some(row))) if row.facts == *facts)
 }
 

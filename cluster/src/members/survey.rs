@@ -3,6 +3,7 @@
 use crate::handle::Cluster;
 use crate::limits::STATUS_TIMEOUT;
 use crate::members::rows::Shall;
+use crate::runtime::Instant;
 use crate::status::{ClusterStatus, NodeReport};
 use crate::transport::Service;
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use futures::future::join_all;
 use model::{GroupId, NodeId, UnixMillis, codec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::time::Instant;
 
 /// What a node says of itself.
 #[derive(Debug, Serialize, Deserialize)]

@@ -3,13 +3,13 @@
 
 use crate::handle::Cluster;
 use crate::limits::{STATUS_TIMEOUT, SWEEP_INTERVAL};
+use crate::runtime::Instant;
 use crate::transport::Service;
 use bytes::Bytes;
 use futures::future::join_all;
 use model::directory::row::NodeState;
 use model::{GroupId, codec};
 use std::collections::BTreeSet;
-use tokio::time::Instant;
 
 /// Replicas by group, sorted: a question in one direction, those that may go in the other.
 type Replicas = BTreeSet<(GroupId, u64)>;

@@ -3,6 +3,7 @@
 use crate::limits::{BEAT_WINDOW, BEATS_QUEUED_MAX};
 use crate::raft::codec;
 use crate::raft::wire::{Appended, Beat, Beaten, Wire};
+use crate::runtime::{Instant, sleep};
 use crate::transport::{CallError, Service};
 use model::NodeId;
 use parking_lot::Mutex;
@@ -10,7 +11,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
 
 /// Heartbeats that wait for their call, by peer.
 #[derive(Default)]
@@ -34,7 +34,7 @@ pub async fn beat(wire: &Arc<Wire>, node: NodeId, beat: Beat, patience: Duration
         }
         if queue.is_empty() {
             let wire = wire.clone();
-            tokio::spawn(async move { flush(&wire, node, patience).await });
+            crate::runtime::spawn(async move { flush(&wire, node, patience).await });
         }
         queue.push(Waiting { beat, answer });
     }

@@ -8,6 +8,7 @@ use crate::raft::codec;
 use crate::raft::replica::Replica;
 use crate::raft::snapshot_in;
 use crate::raft::wire::{Address, Appended, Ballot, Beat, Beaten, SnapshotHead, Transfer, Wire};
+use crate::runtime::timeout;
 use crate::transport::{CallError, Duplex, Service};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
@@ -17,7 +18,6 @@ use serde::Serialize;
 use std::sync::Arc;
 use storage::Bodies;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 /// The replicas of this node.
 pub trait Replicas: Send + Sync + 'static {

@@ -46,7 +46,7 @@ struct State {
 impl Log {
     /// Opens the log as the disk has it; `bell` is rung when it grows past its bound.
     pub async fn open(log: GroupLog, bell: Arc<Bell>) -> io::Result<Self> {
-        let (log, state) = tokio::task::spawn_blocking(move || State::load(&log).map(|state| (log, state))).await??;
+        let (log, state) = crate::runtime::blocking(move || State::load(&log).map(|state| (log, state))).await??;
         bell.grown(log.size());
         Ok(Log { shared: Arc::new(Shared { log, bell, state: Mutex::new(state) }) })
     }
@@ -62,7 +62,7 @@ impl Log {
             return Ok(here);
         }
         let log = self.shared.log.clone();
-        let records = tokio::task::spawn_blocking(move || log.read(range, bytes_max)).await??;
+        let records = crate::runtime::blocking(move || log.read(range, bytes_max)).await??;
         records.iter().map(|(_, record)| codec::decode_entry(record).map_err(io::Error::from)).collect()
     }
 

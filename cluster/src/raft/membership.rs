@@ -3,6 +3,7 @@
 
 use crate::raft::replica::Replica;
 use crate::raft::types::{LogId, Member, TypeConfig};
+use crate::runtime::{Instant, timeout_at};
 use model::NodeId;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -10,7 +11,6 @@ use openraft::metrics::RaftServerMetrics;
 use openraft::raft::ClientWriteResponse;
 use openraft::{ChangeMembers, ServerState};
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::time::{Instant, timeout_at};
 
 /// Who holds a group, as a replica sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn leadership(metrics: &RaftServerMetrics<TypeConfig>) -> Leadership {
     }
 }
 
-fn seen_through(written: Result<Written, tokio::time::error::Elapsed>) -> Result<(), ChangeError> {
+fn seen_through(written: Result<Written, crate::runtime::Elapsed>) -> Result<(), ChangeError> {
     match written {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Err(ChangeError::NotLeader),

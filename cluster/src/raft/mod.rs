@@ -22,6 +22,7 @@ mod quorum;
 mod reads;
 pub mod recover;
 mod replica;
+mod runtime;
 pub mod size;
 mod snapshot;
 mod snapshot_in;

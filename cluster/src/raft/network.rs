@@ -11,6 +11,7 @@ use crate::raft::snapshot_out;
 use crate::raft::types::{Member, TypeConfig, Vote};
 use crate::raft::wire::{Address, Ballot, Beat, Transfer, Transferred, Voted, Wire};
 use crate::raft::{beats, codec};
+use crate::runtime::Instant;
 use crate::transport::{CallError, Service};
 use futures::{Stream, StreamExt};
 use model::{GroupId, NodeId};
@@ -28,7 +29,6 @@ use std::future::Future;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Makes links for one group.
 #[derive(Clone)]
@@ -163,6 +163,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let sent = snapshot_out::send(&self.wire, self.node, self.to, vote, snapshot);
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = sent => sent.map(SnapshotResponse::new).map_err(|error| failed(error).into()),
         }

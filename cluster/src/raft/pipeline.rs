@@ -6,6 +6,7 @@ use crate::raft::codec;
 use crate::raft::network::failed;
 use crate::raft::types::TypeConfig;
 use crate::raft::wire::{Append, Appended};
+use crate::runtime::JoinHandle;
 use crate::transport::{CallError, Duplex, FrameReceiver, FrameSender};
 use futures::{Stream, StreamExt};
 use openraft::OptionalSend;
@@ -13,7 +14,6 @@ use openraft::errors::RPCError;
 use openraft::raft::AppendEntriesRequest;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinHandle;
 
 /// The answers to `requests`, one each and in order. Dropping them ends the sending.
 pub fn run<S>(
@@ -25,7 +25,7 @@ where
 {
     let Duplex { sender, receiver } = duplex;
     let (sent, unanswered) = mpsc::unbounded_channel();
-    let pump = Pump(tokio::spawn(pump(requests, sender, sent)));
+    let pump = Pump(crate::runtime::spawn(pump(requests, sender, sent)));
     let answers = Answers { receiver, unanswered, _pump: pump };
     futures::stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;

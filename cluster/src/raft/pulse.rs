@@ -4,10 +4,10 @@
 
 use crate::limits::HEARTBEAT_INTERVAL;
 use crate::raft::replica::{Replica, WeakReplica};
+use crate::runtime::{self, ticks, timeout};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock, Weak};
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The replicas of a node.
 #[derive(Default)]
@@ -28,14 +28,13 @@ impl Pulse {
     pub fn start(&self) {
         if self.running.set(()).is_ok() {
             let replicas = Arc::downgrade(&self.replicas);
-            tokio::spawn(run(replicas));
+            runtime::spawn(run(replicas));
         }
     }
 }
 
 async fn run(replicas: Weak<Mutex<Vec<WeakReplica>>>) {
-    let mut ticks = interval(HEARTBEAT_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(HEARTBEAT_INTERVAL);
     loop {
         ticks.tick().await;
         let Some(replicas) = replicas.upgrade() else { return };

@@ -2,10 +2,10 @@
 
 use crate::exchange::Push;
 use crate::raft::world::{World, create_account, inbox_append, patience};
+use crate::runtime::Instant;
 use crate::transport::Service;
 use bytes::Bytes;
 use model::{BodyHash, BodyRef, NodeId};
-use tokio::time::Instant;
 
 const PIECE_BYTES: usize = 100_000;
 

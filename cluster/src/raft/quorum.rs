@@ -4,13 +4,13 @@ use crate::error::{ProposeError, ReadError};
 use crate::raft::parts::{Origin, Parts, Shared};
 use crate::raft::replica::Replica;
 use crate::raft::types::{Member, Proposal};
+use crate::runtime::Instant;
 use crate::testing;
 use model::directory::DirectoryCommand;
 use model::{Command, Entry, GroupId, NodeId, OperationId, Reply};
 use openraft::ChangeMembers;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::time::Instant;
 
 async fn propose(replica: &Replica, number: u8, patience: Duration) -> Result<Reply, ProposeError> {
     let command = DirectoryCommand::SetSetting { name: "n".into(), value: Some(number.to_string()) };

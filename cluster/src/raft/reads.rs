@@ -4,17 +4,18 @@ use crate::error::ReadError;
 use crate::limits::READ_TIMEOUT;
 use crate::raft::replica::{Replica, leader_of, only_voter};
 use crate::raft::types::TypeConfig;
+use crate::runtime::{Instant, timeout, timeout_at};
+use faults::Fault;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::raft::linearizable_read::{Linearizer, LinearizerOption};
-use tokio::time::{Instant, timeout, timeout_at};
 
 impl Replica {
     /// Passes when everything acknowledged before is in the rows here. Says whether the consensus task was asked.
     /// Only a leader can tell; elsewhere its [`Self::read_index`] and [`Self::wait_applied`] here do the same.
     pub async fn barrier(&self) -> Result<bool, ReadError> {
-        if self.leads_alone() {
+        if self.leads_alone() || (self.leads() && faults::planted(Fault::StaleLeaderServes)) {
             // No other replica can have acknowledged anything, and this one acknowledges what is in its rows.
             return Ok(false);
         }

@@ -9,6 +9,7 @@ use crate::raft::machine::Machine;
 use crate::raft::network::Network;
 use crate::raft::parts::{Origin, Parts};
 use crate::raft::types::{Answer, Proposal, TypeConfig};
+use crate::runtime::{Instant, timeout_at};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
 use model::{GroupId, NodeId, Reply};
 use openraft::async_runtime::WatchReceiver;
@@ -17,7 +18,6 @@ use openraft::{Raft, RaftMetrics, ServerState};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use tokio::time::{Instant, timeout_at};
 
 type Metrics = RaftMetrics<TypeConfig>;
 type MetricsWatch = openraft::alias::WatchReceiverOf<TypeConfig, Metrics>;

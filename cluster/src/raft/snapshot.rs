@@ -86,7 +86,7 @@ impl Snapshots {
             SnapshotData::Received(Received { install, hold }) => (install, Some(hold)),
             SnapshotData::Pinned(pinned) => {
                 let (state, bodies) = (self.state.clone(), self.bodies.clone());
-                (tokio::task::spawn_blocking(move || pinned.copy_into(&state, &bodies)).await??, None)
+                (crate::runtime::blocking(move || pinned.copy_into(&state, &bodies)).await??, None)
             }
         };
         completed(|done| install.finish(position, done)).await?;

@@ -89,5 +89,5 @@ async fn next(receiver: &mut FrameReceiver) -> Result<Bytes, CallError> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await?
+    crate::runtime::blocking(work).await?
 }

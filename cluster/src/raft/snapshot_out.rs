@@ -7,12 +7,12 @@ use crate::raft::codec;
 use crate::raft::snapshot::{Pinned, SnapshotData};
 use crate::raft::types::{TypeConfig, Vote};
 use crate::raft::wire::{Address, SnapshotAnswer, SnapshotHead, SnapshotPart, Wire};
+use crate::runtime::Instant;
 use crate::transport::{CallError, Duplex, FrameReceiver, FrameSender, Service};
 use model::NodeId;
 use openraft::alias::SnapshotOf;
 use std::io;
 use storage::snapshot::Cursor;
-use tokio::time::Instant;
 
 /// Sends `snapshot` and waits until it is in force there; the vote that replica has then.
 pub async fn send(
@@ -77,6 +77,6 @@ async fn send_bodies(
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, CallError> {
-    let worked = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let worked = crate::runtime::blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     worked.map_err(|error| CallError::Unknown(error.to_string()))
 }

@@ -25,7 +25,7 @@ async fn propose(replica: &Replica, number: u8, command: MailboxCommand) -> Repl
         proposed_at: 1_000 * u64::from(number),
         command: Command::Mailbox(command),
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = crate::runtime::Instant::now() + Duration::from_secs(60);
     replica.propose(Proposal::new(entry), deadline).await.unwrap().0
 }
 

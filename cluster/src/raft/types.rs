@@ -2,6 +2,7 @@
 //! never used twice, because a replica that came back empty under its old id could elect itself (C10).
 
 use crate::raft::codec;
+use crate::raft::runtime::Runtime;
 use bytes::Bytes;
 use model::{Entry, NodeId, Reply};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -15,6 +16,7 @@ openraft::declare_raft_types!(
         R = Answer,
         NodeId = u64,
         Node = Member,
+        AsyncRuntime = Runtime,
 );
 
 /// A log entry.

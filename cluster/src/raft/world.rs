@@ -8,6 +8,7 @@ use crate::raft::parts::{Origin, Parts, Shared};
 use crate::raft::replica::Replica;
 use crate::raft::types::{Member, Proposal};
 use crate::raft::wire::Address;
+use crate::runtime::Instant;
 use crate::transport::{Duplex, Handler, Peer, Service, Transport, TransportOptions};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -22,7 +23,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage::{ReadView, Store};
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 pub const SHARD: GroupId = GroupId(3);
 pub const ACCOUNT: AccountId = AccountId(1);
@@ -162,8 +162,13 @@ impl World {
         let inbound = Inbound::new(shared.wire.clone(), store.bodies(), held.clone());
         assert!(seen.inbound.set(inbound).is_ok());
         let bind: SocketAddr = ([127, 0, 0, 1], 0).into();
-        let options =
-            TransportOptions { bind, authority: Arc::new(authority), node: NodeId(node), handler: seen.clone() };
+        let options = TransportOptions {
+            bind,
+            authority: Arc::new(authority),
+            node: NodeId(node),
+            handler: seen.clone(),
+            network: None,
+        };
         let transport = Transport::bind(options).await.unwrap();
         shared.wire.connect(transport.clone());
         let address = transport.local_address().to_string();
@@ -193,7 +198,7 @@ impl World {
         }
         shared.wire.disconnect();
         drop(held);
-        tokio::task::spawn_blocking(move || store.close().unwrap()).await.unwrap();
+        crate::runtime::blocking(move || store.close().unwrap()).await.unwrap();
     }
 
     /// Waits until a node was asked for a service.
@@ -227,7 +232,7 @@ impl World {
             })
         });
         let found = futures::future::select_all(run.collect::<Vec<_>>());
-        tokio::time::timeout_at(patience(), found).await.expect("nobody leads").0
+        crate::runtime::timeout_at(patience(), found).await.expect("nobody leads").0
     }
 
     /// Proposes to whoever leads until it is applied.
@@ -309,7 +314,7 @@ async fn open(data: &Path) -> Store {
             Ok(store) => return store,
             Err(error) if Instant::now() < until => {
                 tracing::debug!(%error, "the store is still open");
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                crate::runtime::sleep(Duration::from_millis(5)).await;
             }
             Err(error) => panic!("{error}"),
         }

@@ -155,7 +155,7 @@ impl Cluster {
             Ok(Some(Recovered { at: row.at, node: row.node, accounts }))
         };
         let broken = |reason: String| ReadError::Broken(reason);
-        let looked_up = tokio::task::spawn_blocking(read).await.map_err(|error| broken(error.to_string()))?;
+        let looked_up = crate::runtime::blocking(read).await.map_err(|error| broken(error.to_string()))?;
         looked_up.map_err(|error: model::ReadError| broken(error.to_string()))
     }
 }

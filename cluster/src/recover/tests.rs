@@ -27,7 +27,7 @@ async fn stop(cluster: Cluster) {
     cluster.shutdown().await;
     let store = cluster.store().clone();
     drop(cluster);
-    tokio::task::spawn_blocking(move || store.close().unwrap()).await.unwrap();
+    crate::runtime::blocking(move || store.close().unwrap()).await.unwrap();
 }
 
 async fn propose(cluster: &Cluster, group: GroupId, command: Command) -> Result<Reply, ProposeError> {
@@ -216,7 +216,7 @@ fn a_node_without_a_directory_of_its_own_is_not_recovered() {
 fn a_replica_that_was_being_erased_is_no_copy() {
     let data = tempfile::tempdir().unwrap();
     let store = open_store(data.path());
-    let mut identity = Identity::first();
+    let mut identity = Identity::first(model::limits::SHARDS);
     identity.set_stage(GroupId::DIRECTORY, Stage::Erasing);
     identity.save(&store).unwrap();
     assert!(matches!(examine(&store), Err(RecoverError::NoDirectory)));

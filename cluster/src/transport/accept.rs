@@ -4,6 +4,7 @@
 //! directory lists, with the key it pins.
 
 use crate::limits::{CALLED_BYTES_MAX, FRAME_BYTES_FIRST, FRAME_BYTES_MAX, HANDSHAKE_TIMEOUT};
+use crate::runtime::timeout;
 use crate::transport::dial::peer_certificate;
 use crate::transport::error::{CallError, Code, tell};
 use crate::transport::frame::{Duplex, FrameReceiver, FrameSender};
@@ -14,7 +15,6 @@ use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 /// Accepts connections until the endpoint is closed.
 pub async fn run(shared: Arc<Shared>) {

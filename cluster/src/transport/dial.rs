@@ -5,6 +5,7 @@
 
 use crate::authority::{Authority, certificate_key_hash, node_name};
 use crate::limits::{DIAL_ADDRESSES_MAX, DIAL_TIMEOUT, DIAL_WAIT_MAX, DIAL_WAIT_MIN};
+use crate::runtime::{Instant, timeout};
 use crate::transport::error::{CallError, Code, TransportError, tell};
 use crate::transport::service::Lane;
 use crate::transport::table::{Peer, PeerStatus};
@@ -19,7 +20,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
 
 /// What dialing needs.
 pub struct Dialer {
@@ -173,7 +173,7 @@ impl Outgoing {
                 Next::Dial(failures) => self.clone().dial(shared.clone(), lane, failures),
                 Next::Wait => {}
             }
-            match tokio::time::timeout_at(deadline, changes.changed()).await {
+            match crate::runtime::timeout_at(deadline, changes.changed()).await {
                 Ok(Ok(())) => {}
                 _ => return Err(CallError::Unreachable(format!("node {} was not reached in time", self.node.0))),
             }

@@ -1,4 +1,5 @@
-//! Traffic between nodes: QUIC with mutual TLS (I11). Only this folder names quinn.
+//! Traffic between nodes: QUIC with mutual TLS (I11), or what a simulation gives in its place ([`Network`]). Only this
+//! folder names quinn.
 //!
 //! Calls and streams go out to peers by [`NodeId`] and come in to a [`Handler`]. Each side dials its own connections, two
 //! per peer, so that bodies on the bulk lane cannot hold up heartbeats on the control lane. It knows nothing of what the
@@ -16,6 +17,7 @@ mod complaints;
 mod dial;
 mod error;
 mod frame;
+mod given;
 mod service;
 mod settings;
 mod stranger;
@@ -25,12 +27,14 @@ mod tests;
 
 pub use error::{CallError, JoinError, TransportError};
 pub use frame::{Duplex, FrameReceiver, FrameSender};
+pub use given::{FrameSink, FrameSource, MakeRequest, Network, Port, serve};
 pub use service::{Lane, Service};
 pub use stranger::ask_as_stranger;
 pub use table::{Peer, PeerStatus};
 
 use crate::authority::Authority;
 use crate::limits::{CERTIFICATE_CHECK_INTERVAL, FAREWELL_TIMEOUT, FRAME_BYTES_MAX, HANDSHAKES_MAX, STRANGERS_MAX};
+use crate::runtime::{self, Instant, timeout, timeout_at};
 use bytes::Bytes;
 use complaints::Complaints;
 use dial::Dialer;
@@ -45,7 +49,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use table::Table;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +69,8 @@ pub struct TransportOptions {
     pub node: NodeId,
     /// Carries out what peers ask.
     pub handler: Arc<dyn Handler>,
+    /// What carries frames; QUIC when there is none.
+    pub network: Option<Arc<dyn Network>>,
 }
 
 /// Carries out what other nodes ask. Every call and stream runs in a task of its own, which is dropped when this node
@@ -85,12 +90,18 @@ pub trait Handler: Send + Sync + 'static {
 /// This node's end of every connection. Clones are handles of the same one.
 #[derive(Clone)]
 pub struct Transport {
-    shared: Arc<Shared>,
+    node: NodeId,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Quic(Arc<Shared>),
+    Given(Arc<dyn Port>),
 }
 
 struct Shared {
     endpoint: Endpoint,
-    node: NodeId,
     authority: Arc<Authority>,
     handler: Arc<dyn Handler>,
     dialer: Dialer,
@@ -105,7 +116,11 @@ struct Shared {
 impl Transport {
     /// Opens the cluster port. Nobody is let in, and nobody can be called, before [`Self::set_peers`].
     pub async fn bind(options: TransportOptions) -> Result<Transport, TransportError> {
-        let TransportOptions { bind, authority, node, handler } = options;
+        let TransportOptions { bind, authority, node, handler, network } = options;
+        if let Some(network) = network {
+            let port = network.bind(bind, node, authority.node_key_hash(), handler)?;
+            return Ok(Transport { node, way: Way::Given(port) });
+        }
         let server = settings::server(&authority)?;
         let socket = std::net::UdpSocket::bind(bind).map_err(|error| TransportError::Bind { address: bind, error })?;
         let endpoint = settings::endpoint(&authority);
@@ -114,7 +129,6 @@ impl Transport {
         let shared = Arc::new(Shared {
             dialer: Dialer::new(endpoint.clone(), &authority)?,
             endpoint,
-            node,
             authority,
             handler,
             table: Mutex::default(),
@@ -126,20 +140,26 @@ impl Transport {
         });
         shared.clone().spawn(accept::run(shared.clone()));
         shared.clone().spawn(renew(shared.authority.clone()));
-        Ok(Transport { shared })
+        Ok(Transport { node, way: Way::Quic(shared) })
     }
 
     /// Where the cluster port is.
     pub fn local_address(&self) -> SocketAddr {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.shared.endpoint.local_addr().unwrap_or(unknown)
+        match &self.way {
+            Way::Quic(shared) => shared.endpoint.local_addr().unwrap_or(unknown),
+            Way::Given(port) => port.local_address(),
+        }
     }
 
     /// Says who the peers are: whom to dial and whom to let in. Connections of others, and of peers whose key or address
     /// changed, are closed. This node itself may be in it and is passed over.
     pub fn set_peers(&self, mut peers: BTreeMap<NodeId, Peer>) {
-        peers.remove(&self.shared.node);
-        self.shared.table.lock().set(peers);
+        peers.remove(&self.node);
+        match &self.way {
+            Way::Quic(shared) => shared.table.lock().set(peers),
+            Way::Given(port) => port.set_peers(peers),
+        }
     }
 
     /// Asks a peer something and waits for its answer. Dropping the future leaves the outcome unknown.
@@ -186,8 +206,12 @@ impl Transport {
         first: Bytes,
         deadline: Instant,
     ) -> Result<Duplex, CallError> {
+        let shared = match &self.way {
+            Way::Quic(shared) => shared,
+            Way::Given(port) => return port.open(node, service, first, deadline).await,
+        };
         let opening = async {
-            let connection = self.connection(node, service.lane(), deadline).await?;
+            let connection = shared.connection(node, service.lane(), deadline).await?;
             let (send, receive) = connection.open_bi().await.map_err(CallError::before_asking)?;
             let mut sender = FrameSender::new(send);
             sender.set_priority(service);
@@ -198,48 +222,71 @@ impl Transport {
         opened.unwrap_or_else(|_| Err(CallError::Unreachable(format!("node {} was not reached in time", node.0))))
     }
 
-    async fn connection(&self, node: NodeId, lane: Lane, deadline: Instant) -> Result<Connection, CallError> {
-        let outgoing = self.shared.table.lock().outgoing(node);
-        let outgoing = outgoing.ok_or_else(|| CallError::Unreachable(format!("node {} is no known peer", node.0)))?;
-        outgoing.connection(&self.shared, lane, deadline).await
-    }
-
     /// How the peers stand, by node.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        self.shared.table.lock().status()
+        match &self.way {
+            Way::Quic(shared) => shared.table.lock().status(),
+            Way::Given(port) => port.peers(),
+        }
+    }
+
+    /// What QUIC keeps.
+    #[cfg(test)]
+    fn quic(&self) -> &Arc<Shared> {
+        match &self.way {
+            Way::Quic(shared) => shared,
+            Way::Given(_) => panic!("this test is about QUIC"),
+        }
     }
 
     /// Closes every connection and the port. What peers were asking is dropped.
     pub async fn shutdown(&self) {
-        self.shared.stopping.cancel();
-        self.shared.table.lock().set(BTreeMap::new());
-        self.shared.endpoint.close(Code::Stopping.number(), b"the node is stopping");
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        let shared = match &self.way {
+            Way::Quic(shared) => shared,
+            Way::Given(port) => return port.shutdown().await,
+        };
+        shared.stopping.cancel();
+        shared.table.lock().set(BTreeMap::new());
+        shared.endpoint.close(Code::Stopping.number(), b"the node is stopping");
+        shared.tasks.close();
+        shared.tasks.wait().await;
         // Peers that are gone never hear the farewell.
-        let _ = timeout(FAREWELL_TIMEOUT, self.shared.endpoint.wait_idle()).await;
+        let _ = timeout(FAREWELL_TIMEOUT, shared.endpoint.wait_idle()).await;
     }
 }
 
 impl Shared {
+    async fn connection(
+        self: &Arc<Self>,
+        node: NodeId,
+        lane: Lane,
+        deadline: Instant,
+    ) -> Result<Connection, CallError> {
+        let outgoing = self.table.lock().outgoing(node);
+        let outgoing = outgoing.ok_or_else(|| CallError::Unreachable(format!("node {} is no known peer", node.0)))?;
+        outgoing.connection(self, lane, deadline).await
+    }
+
     /// Runs a task until it ends or the transport stops.
     fn spawn(self: Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let stopping = self.stopping.clone();
-        self.tasks.spawn(async move {
+        let running = async move {
             tokio::select! {
+                biased;
                 () = stopping.cancelled() => {}
                 () = task => {}
             }
-        });
+        };
+        runtime::spawn(self.tasks.track_future(running));
     }
 }
 
 /// Keeps the certificate good. The next connections show the new one; those that stand go on.
 async fn renew(authority: Arc<Authority>) {
     loop {
-        tokio::time::sleep(CERTIFICATE_CHECK_INTERVAL).await;
+        crate::runtime::sleep(CERTIFICATE_CHECK_INTERVAL).await;
         let authority = authority.clone();
-        match tokio::task::spawn_blocking(move || authority.renew_if_due(SystemTime::now())).await {
+        match crate::runtime::blocking(move || authority.renew_if_due(SystemTime::now())).await {
             Ok(Ok(true)) => tracing::info!("the node's cluster certificate was renewed"),
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::error!(%error, "the node's cluster certificate cannot be renewed"),

@@ -3,6 +3,7 @@
 
 use crate::authority::certificate_key_hash;
 use crate::limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, STRANGER_BYTES_MAX};
+use crate::runtime::{Instant, timeout, timeout_at};
 use crate::transport::dial::resolve;
 use crate::transport::error::{CallError, Code, JoinError, tell};
 use crate::transport::frame::{ANSWERED, Duplex, FrameReceiver, FrameSender, REFUSED};
@@ -17,7 +18,6 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::time::{Instant, timeout, timeout_at};
 
 /// Separates this use of keying material from any other (RFC 5705 section 4).
 const BINDING_LABEL: &[u8] = b"EXPORTER-mailnode-join";

@@ -3,6 +3,7 @@
 
 use crate::authority::{certificate_key_hash, node_name};
 use crate::limits::CONNECTIONS_PER_PEER_MAX;
+use crate::runtime::Instant;
 use crate::transport::dial::Outgoing;
 use crate::transport::error::Code;
 use model::NodeId;
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A node to talk to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -82,7 +82,7 @@ fn authority(directory: &TempDir, id: NodeId, founder: Option<&Authority>) -> Ar
 
 fn options(authority: &Arc<Authority>, id: NodeId, handler: &Arc<Echo>, port: u16) -> TransportOptions {
     let bind = SocketAddr::from(([127, 0, 0, 1], port));
-    TransportOptions { bind, authority: authority.clone(), node: id, handler: handler.clone() }
+    TransportOptions { bind, authority: authority.clone(), node: id, handler: handler.clone(), network: None }
 }
 
 impl Node {
@@ -179,7 +179,7 @@ async fn streams_carry_frames_both_ways_on_both_lanes() {
         }
         assert_eq!(receiver.next().await, Ok(None));
     }
-    assert_eq!(one.transport.shared.endpoint.open_connections(), 2, "a connection per lane");
+    assert_eq!(one.transport.quic().endpoint.open_connections(), 2, "a connection per lane");
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn garbage_changes_nothing_and_is_logged_once() {
             socket.send_to(&datagram, two.transport.local_address()).unwrap();
         }
     }
-    let connection = one.transport.connection(two.id, Lane::Control, later()).await.unwrap();
+    let connection = one.transport.quic().connection(two.id, Lane::Control, later()).await.unwrap();
     let mut oversized = BytesMut::from(&[VERSION, Service::Propose as u8][..]);
     oversized.put_u32(u32::MAX);
     let cut = [VERSION, Service::Propose as u8, 0, 0, 0, 9, 1];
@@ -301,7 +301,7 @@ async fn garbage_changes_nothing_and_is_logged_once() {
     }
     assert_eq!(*two.handler.seen.lock(), []);
     assert_eq!(one.call(&two, Service::Vote, b"fine").await, Ok(Bytes::from_static(b"fine")));
-    assert_eq!(two.transport.shared.complaints.logged().len(), bad.len(), "each once");
+    assert_eq!(two.transport.quic().complaints.logged().len(), bad.len(), "each once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use crate::key;
 use crate::limits::RECIPIENTS_MAX;
 use crate::reply::{Delivered, Refusal, Reply};
 use crate::txn::{ReadError, Txn};
+use faults::Fault;
 
 /// Delivers to every recipient, and answers for each in order.
 pub fn deliver(
@@ -50,7 +51,7 @@ fn deliver_one(
 ) -> Result<Delivered, ReadError> {
     let account = recipient.account;
     let before = key::delivered(message, account);
-    if let Some(value) = txn.get(&before)? {
+    if let Some(value) = txn.get(&before)?.filter(|_| !faults::planted(Fault::DedupOff)) {
         let (folder, uid): (u64, u32) = codec::decode(&value)?;
         return Ok(Delivered::In { folder: FolderId(folder), uid });
     }

@@ -8,6 +8,7 @@ use crate::key;
 use crate::limits::{KEYWORD_BYTES_MAX, KEYWORDS_PER_FOLDER_MAX, VANISHED_PER_FOLDER_MAX};
 use crate::reply::Refusal;
 use crate::txn::{ReadError, Txn};
+use faults::Fault;
 use std::ops::ControlFlow;
 
 /// A folder being changed by one command. Its changes share one new modseq. [`Self::finish`] writes its row.
@@ -79,8 +80,9 @@ impl FolderWriter {
 
     /// Puts a message at the end; the caller has checked [`Self::has_uids`].
     pub fn add(&mut self, txn: &mut dyn Txn, message: &MessageRow, flags: u64, outcome: &mut Outcome) -> Uid {
-        let uid = self.row.uidnext;
-        self.row.uidnext += 1;
+        let local = faults::planted(Fault::UidFromLocalCounter);
+        let uid = if local { faults::local_counter() } else { self.row.uidnext };
+        self.row.uidnext = uid + 1;
         self.count(flags, message.size, 1);
         txn.put(&key::message(self.account, self.folder, uid), &codec::encode(message));
         self.put_state(txn, uid, flags);

@@ -212,6 +212,8 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
             .map(|join| cluster::Join { address: join.address.to_string(), token: join.token.0.clone() }),
         clock: Arc::clone(&clock),
         catch_up_bytes_per_second: config.catch_up_bytes_per_second,
+        shards: model::limits::SHARDS,
+        network: None,
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
     };
     let cluster = Cluster::start(options).await?;

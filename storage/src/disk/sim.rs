@@ -31,6 +31,8 @@ type NameChange = Vec<(Inode, String, Option<Inode>)>;
 #[derive(Default)]
 struct Tree {
     nodes: BTreeMap<Inode, Node>,
+    /// Names of each inode, as they are now.
+    links: BTreeMap<Inode, u64>,
     next: Inode,
     unsynced: Vec<NameChange>,
 }
@@ -70,10 +72,28 @@ impl Tree {
     fn change(&mut self, changes: NameChange) {
         for (directory, name, to) in &changes {
             if let Some(Node::Directory { now, .. }) = self.nodes.get_mut(directory) {
-                set(now, name, *to);
+                let before = set(now, name, *to);
+                to.iter().for_each(|inode| *self.links.entry(*inode).or_default() += 1);
+                if let Some(links) = before.and_then(|inode| self.links.get_mut(&inode)) {
+                    *links -= 1;
+                }
             }
         }
         self.unsynced.push(changes);
+    }
+
+    fn count_links(&mut self) {
+        self.links.clear();
+        let mut waiting = vec![ROOT];
+        while let Some(directory) = waiting.pop() {
+            let names: Vec<Inode> = self.names(directory).into_iter().flat_map(BTreeMap::values).copied().collect();
+            for to in names {
+                *self.links.entry(to).or_default() += 1;
+                if self.names(to).is_some() {
+                    waiting.push(to);
+                }
+            }
+        }
     }
 
     /// Makes unsynced changes of a directory durable, in order.
@@ -105,24 +125,15 @@ impl Tree {
     }
 
     fn links(&self, inode: Inode) -> u64 {
-        let mut links = 0;
-        let mut waiting = vec![ROOT];
-        while let Some(directory) = waiting.pop() {
-            for to in self.names(directory).into_iter().flat_map(BTreeMap::values) {
-                links += u64::from(*to == inode);
-                if self.names(*to).is_some() {
-                    waiting.push(*to);
-                }
-            }
-        }
-        links
+        self.links.get(&inode).copied().unwrap_or(0)
     }
 }
 
-fn set(names: &mut BTreeMap<String, Inode>, name: &str, to: Option<Inode>) {
+/// Returns what the name led to before.
+fn set(names: &mut BTreeMap<String, Inode>, name: &str, to: Option<Inode>) -> Option<Inode> {
     match to {
-        Some(inode) => drop(names.insert(name.to_owned(), inode)),
-        None => drop(names.remove(name)),
+        Some(inode) => names.insert(name.to_owned(), inode),
+        None => names.remove(name),
     }
 }
 
@@ -151,6 +162,7 @@ impl SimDisk {
                 }
             }
         }
+        tree.count_links();
     }
 
     /// What is left of a file: what was synced, all that was written, or something torn between.

@@ -11,6 +11,7 @@ mod writer;
 pub(crate) use metrics::add;
 pub use metrics::{Metrics, MetricsView};
 pub(crate) use writer::LogWriter;
+pub use writer::Pace;
 
 use crate::Done;
 use crate::key::{self, Meta};

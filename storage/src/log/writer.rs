@@ -8,6 +8,7 @@ use crate::key::{self, Meta};
 use crate::rows::{Batch, Column, Rows, Sync};
 use crate::{Done, limits};
 use bytes::Bytes;
+use faults::Fault;
 use model::BodyHash;
 use parking_lot::Mutex;
 use std::io;
@@ -17,6 +18,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Decides when a sync is over, for a simulation.
+pub trait Pace: Send + std::marker::Sync {
+    /// Runs `then` once a sync that begins now is over; drops it unrun when the power goes out before.
+    fn sync(&self, then: Box<dyn FnOnce() + Send>);
+}
 
 /// One thing to make durable.
 pub struct Request {
@@ -74,8 +81,30 @@ impl Work {
 /// Accepts requests of all groups.
 pub struct LogWriter {
     inner: Arc<Inner>,
-    queue: Mutex<Option<Sender<Request>>>,
-    threaded: bool,
+    way: Way,
+}
+
+enum Way {
+    /// On the calling thread, one request at a time.
+    Inline,
+    /// On its thread, until there is no queue any more.
+    Thread(Mutex<Option<Sender<Request>>>),
+    /// On the calling thread, with syncs that take simulated time.
+    Paced(Arc<Paced>),
+}
+
+/// Requests gather while a sync runs, as they do for the thread.
+struct Paced {
+    pace: Arc<dyn Pace>,
+    queue: Mutex<PacedQueue>,
+}
+
+#[derive(Default)]
+struct PacedQueue {
+    waiting: Vec<Request>,
+    is_syncing: bool,
+    is_closed: bool,
+    is_pressing: bool,
 }
 
 struct Inner {
@@ -87,7 +116,13 @@ struct Inner {
 impl LogWriter {
     /// A writer that works on the calling thread, one request at a time.
     pub fn inline(rows: Arc<dyn Rows>, bodies: Arc<Bodies>, metrics: Arc<Metrics>) -> Self {
-        LogWriter { inner: Arc::new(Inner { rows, bodies, metrics }), queue: Mutex::new(None), threaded: false }
+        LogWriter { inner: Arc::new(Inner { rows, bodies, metrics }), way: Way::Inline }
+    }
+
+    /// A writer without a thread whose syncs take the time that `pace` gives them.
+    pub fn paced(rows: Arc<dyn Rows>, bodies: Arc<Bodies>, metrics: Arc<Metrics>, pace: Arc<dyn Pace>) -> Self {
+        let paced = Paced { pace, queue: Mutex::default() };
+        LogWriter { inner: Arc::new(Inner { rows, bodies, metrics }), way: Way::Paced(Arc::new(paced)) }
     }
 
     /// A writer with its thread, which ends when every handle of the writer is dropped.
@@ -106,7 +141,7 @@ impl LogWriter {
                 std::process::abort();
             }
         })?;
-        Ok((LogWriter { inner, queue: Mutex::new(Some(queue)), threaded: true }, thread))
+        Ok((LogWriter { inner, way: Way::Thread(Mutex::new(Some(queue))) }, thread))
     }
 
     /// The bodies that records name.
@@ -116,17 +151,53 @@ impl LogWriter {
 
     /// Ends the thread once everything queued is done; later requests fail.
     pub fn close(&self) {
-        self.queue.lock().take();
+        match &self.way {
+            Way::Inline => {}
+            Way::Thread(queue) => drop(queue.lock().take()),
+            Way::Paced(paced) => {
+                let rest = {
+                    let mut queue = paced.queue.lock();
+                    queue.is_closed = true;
+                    std::mem::take(&mut queue.waiting)
+                };
+                self.inner.carry_out(rest);
+            }
+        }
+    }
+
+    /// What `ask` requests is done when it returns, unless a thread does it: for callers that block until then.
+    pub fn at_once(&self, ask: impl FnOnce()) {
+        let Way::Paced(paced) = &self.way else { return ask() };
+        paced.queue.lock().is_pressing = true;
+        ask();
+        paced.queue.lock().is_pressing = false;
     }
 
     /// Queues a request behind all before it.
     pub fn send(&self, request: Request) {
-        if !self.threaded {
-            return self.inner.carry_out(vec![request]);
-        }
-        let refused = match &*self.queue.lock() {
-            Some(queue) => queue.send(request).err().map(|refused| refused.0),
-            None => Some(request),
+        let refused = match &self.way {
+            Way::Inline => return self.inner.carry_out(vec![request]),
+            Way::Thread(queue) => match &*queue.lock() {
+                Some(queue) => queue.send(request).err().map(|refused| refused.0),
+                None => Some(request),
+            },
+            Way::Paced(paced) => {
+                let mut queue = paced.queue.lock();
+                if queue.is_pressing {
+                    drop(queue);
+                    return self.inner.carry_out(vec![request]);
+                }
+                if queue.is_closed {
+                    Some(request)
+                } else {
+                    queue.waiting.push(request);
+                    if std::mem::replace(&mut queue.is_syncing, true) {
+                        return;
+                    }
+                    drop(queue);
+                    return begin(&self.inner, paced);
+                }
+            }
         };
         if let Some(request) = refused {
             (request.done)(Err(io::Error::other("the log writer has stopped")));
@@ -162,7 +233,13 @@ impl Inner {
         if crate::sim::mutants::EARLY_COMPLETION.get() {
             requests.iter_mut().for_each(|request| std::mem::replace(&mut request.done, Box::new(|_| ()))(Ok(())));
         }
-        let result = self.write(&mut requests);
+        let sync = if requests.iter().any(|request| request.work.must_sync()) { Sync::Yes } else { Sync::No };
+        let result = self.write(&mut requests, sync);
+        self.complete(requests, result);
+    }
+
+    /// Tells everybody what became of their requests, in order.
+    fn complete(&self, requests: Vec<Request>, result: io::Result<()>) {
         for Request { log, work, done } in requests {
             match &result {
                 Ok(()) => {
@@ -181,7 +258,7 @@ impl Inner {
     /// C3: an append whose bodies are not here fails alone.
     fn refuse_without_bodies(&self, requests: &mut Vec<Request>) {
         let named: Vec<BodyHash> = requests.iter().flat_map(|request| bodies_of(&request.work)).copied().collect();
-        if named.is_empty() {
+        if named.is_empty() || faults::planted(Fault::BodyUnsynced) {
             return;
         }
         let missing = match self.bodies.make_durable(&named) {
@@ -211,7 +288,7 @@ impl Inner {
         }
     }
 
-    fn write(&self, requests: &mut [Request]) -> io::Result<()> {
+    fn write(&self, requests: &mut [Request], sync: Sync) -> io::Result<()> {
         let mut batch = Batch::default();
         let (mut records, mut bytes, mut votes) = (0, 0, 0);
         for request in requests.iter_mut() {
@@ -226,6 +303,9 @@ impl Inner {
                 }
                 Work::Vote(vote) => {
                     votes += 1;
+                    if faults::planted(Fault::VoteNotWritten) {
+                        continue;
+                    }
                     batch.put(Column::RaftMeta, key::meta(group, Meta::Vote), vote.to_vec());
                 }
                 Work::Truncate { after } => {
@@ -242,7 +322,6 @@ impl Inner {
                 }
             }
         }
-        let sync = if requests.iter().any(|request| request.work.must_sync()) { Sync::Yes } else { Sync::No };
         self.rows.write(batch, sync)?;
         add(&self.metrics.syncs, u64::from(sync == Sync::Yes));
         add(&self.metrics.records, records);
@@ -251,6 +330,27 @@ impl Inner {
         self.metrics.largest_batch.fetch_max(requests.len() as u64, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Writes what waits and syncs it in the time that takes, then what has gathered meanwhile.
+fn begin(inner: &Arc<Inner>, paced: &Arc<Paced>) {
+    let mut requests = std::mem::take(&mut paced.queue.lock().waiting);
+    inner.refuse_without_bodies(&mut requests);
+    let written = inner.write(&mut requests, Sync::No);
+    if written.is_ok() && faults::planted(Fault::AckBeforeSync) {
+        inner.complete(std::mem::take(&mut requests), Ok(()));
+    }
+    let (then, again) = (inner.clone(), paced.clone());
+    paced.pace.sync(Box::new(move || {
+        let synced = written.and_then(|()| then.rows.write(Batch::default(), Sync::Yes));
+        then.complete(requests, synced);
+        let mut queue = again.queue.lock();
+        queue.is_syncing = !queue.waiting.is_empty();
+        if queue.is_syncing {
+            drop(queue);
+            begin(&then, &again);
+        }
+    }));
 }
 
 /// How long to gather when the batch before held `requests`. A lone session sends its next request only after the answer to the

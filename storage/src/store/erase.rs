@@ -24,11 +24,11 @@ impl Store {
     pub fn erase(&self, group: GroupId) -> io::Result<()> {
         let (log, state) = self.group(group)?;
         // Behind everything that was asked of the log before.
-        wait(|done| log.save_vote(Bytes::new(), done))?;
+        self.wait(|done| log.save_vote(Bytes::new(), done))?;
         let index = last_index(&log, &state);
         let nothing = Position { index, position: Bytes::new(), membership: None };
         let install = state.install()?;
-        wait(|done| install.finish(nothing, done))?;
+        self.wait(|done| install.finish(nothing, done))?;
         self.sweep_bodies(group)?;
         drop((log, state));
         // Held over the write: whoever opens the group meanwhile would read rows that are about to go.
@@ -39,6 +39,12 @@ impl Store {
             batch.delete_range(column, key::under(group.0.to_be_bytes().to_vec()));
         }
         self.inner.core.rows.write(batch, Sync::Yes)
+    }
+
+    fn wait<T: Send + 'static>(&self, ask: impl FnOnce(Done<T>)) -> io::Result<T> {
+        let (sender, receiver) = channel();
+        self.inner.writer.at_once(|| ask(Box::new(move |result| drop(sender.send(result)))));
+        receiver.recv().map_err(io::Error::other)?
     }
 
     /// Lets the keeper remove the bodies that lost their last name with the group's files.
@@ -53,7 +59,7 @@ impl Store {
             if !left {
                 break;
             }
-            wait(|done| self.inner.core.keeper.barrier(&self.inner.core, done))?;
+            self.wait(|done| self.inner.core.keeper.barrier(&self.inner.core, done))?;
         }
         Ok(())
     }
@@ -63,10 +69,4 @@ impl Store {
 fn last_index(log: &GroupLog, state: &GroupState) -> u64 {
     let applied = state.applied().map(|(index, _)| index);
     log.last_index().max(log.purged_index()).max(applied).unwrap_or(0)
-}
-
-fn wait<T: Send + 'static>(ask: impl FnOnce(Done<T>)) -> io::Result<T> {
-    let (sender, receiver) = channel();
-    ask(Box::new(move |result| drop(sender.send(result))));
-    receiver.recv().map_err(io::Error::other)?
 }

@@ -12,7 +12,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::key;
 use crate::lane::Lane;
 use crate::limits;
-use crate::log::{GroupLog, LogWriter, Metrics, MetricsView};
+use crate::log::{GroupLog, LogWriter, Metrics, MetricsView, Pace};
 use crate::rows::{Column, RocksRows, Rows, WalKind};
 use crate::state::{Core, GroupState, Keeper};
 use bytes::Bytes;
@@ -74,13 +74,28 @@ impl Store {
         let lock = Lock::take(&options.data)?;
         directory::check_version(&*disk)?;
         let rows = Arc::new(RocksRows::open(&options.data.join("rows"), wal).map_err(OpenError::Rows)?);
-        let parts = Parts { disk, rows, decode: options.decode, data: options.data, lock: Some(lock), threads: true };
+        let way = Way::Threads;
+        let parts = Parts { disk, rows, decode: options.decode, data: options.data, lock: Some(lock), way };
         Store::assemble(parts, &options.progress).map_err(OpenError::Io)
     }
 
     /// Opens simulated parts; everything then happens on the calling thread, and [`Self::tick`] stands for the time.
     pub fn open_simulated(disk: Arc<dyn Disk>, rows: Arc<dyn Rows>, decode: Decode) -> io::Result<Store> {
-        let parts = Parts { disk, rows, decode, data: PathBuf::new(), lock: None, threads: false };
+        Store::open_inline(disk, rows, decode, Way::Inline)
+    }
+
+    /// As [`Self::open_simulated`], with syncs of the log that take the time `pace` gives them.
+    pub fn open_paced(
+        disk: Arc<dyn Disk>,
+        rows: Arc<dyn Rows>,
+        decode: Decode,
+        pace: Arc<dyn Pace>,
+    ) -> io::Result<Store> {
+        Store::open_inline(disk, rows, decode, Way::Paced(pace))
+    }
+
+    fn open_inline(disk: Arc<dyn Disk>, rows: Arc<dyn Rows>, decode: Decode, way: Way) -> io::Result<Store> {
+        let parts = Parts { disk, rows, decode, data: PathBuf::new(), lock: None, way };
         Store::assemble(parts, &(Box::new(|_, _| ()) as Progress))
     }
 
@@ -89,16 +104,19 @@ impl Store {
         let bodies = Arc::new(Bodies::new(parts.disk.clone()));
         let metrics = Arc::new(Metrics::default());
         let mut threads = Vec::new();
-        let writer = if parts.threads {
-            let (writer, thread) = LogWriter::start(parts.rows.clone(), bodies.clone(), metrics.clone())?;
-            threads.push(thread);
-            writer
-        } else {
-            LogWriter::inline(parts.rows.clone(), bodies.clone(), metrics.clone())
+        let has_threads = matches!(parts.way, Way::Threads);
+        let writer = match parts.way {
+            Way::Threads => {
+                let (writer, thread) = LogWriter::start(parts.rows.clone(), bodies.clone(), metrics.clone())?;
+                threads.push(thread);
+                writer
+            }
+            Way::Inline => LogWriter::inline(parts.rows.clone(), bodies.clone(), metrics.clone()),
+            Way::Paced(pace) => LogWriter::paced(parts.rows.clone(), bodies.clone(), metrics.clone(), pace),
         };
         let mut lanes = Vec::new();
         for at in 0..limits::APPLY_THREADS {
-            lanes.push(Arc::new(if parts.threads {
+            lanes.push(Arc::new(if has_threads {
                 let (lane, thread) = Lane::start(&format!("apply-{at}"))?;
                 threads.push(thread);
                 lane
@@ -128,11 +146,9 @@ impl Store {
         };
         let store = Store { inner: Arc::new(inner) };
         store.recover(progress)?;
-        if parts.threads {
+        if has_threads {
             store.inner.space.reserve()?;
             store.inner.space.measure();
-        }
-        if parts.threads {
             store.start_keeper()?;
         }
         Ok(store)
@@ -317,5 +333,15 @@ struct Parts {
     decode: Decode,
     data: PathBuf,
     lock: Option<Lock>,
-    threads: bool,
+    way: Way,
+}
+
+/// Where the work of a store is done.
+enum Way {
+    /// On threads of its own.
+    Threads,
+    /// On the calling thread.
+    Inline,
+    /// On the calling thread, with syncs that take simulated time.
+    Paced(Arc<dyn Pace>),
 }

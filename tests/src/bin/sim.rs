@@ -1,0 +1,95 @@
+//! Runs the simulation: one seed, a range of them, or for ever. The last line of one seed is its trace's hash; a violation
+//! is told on standard error and ends it with failure.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+use tests::sim::{Outcome, Settings, run};
+
+const USAGE: &str =
+    "usage: sim (--seed N | --seeds A..B | --forever [FROM]) [--twice] [--plant FAULT]; RUST_LOG=info tells more";
+
+struct Arguments {
+    seeds: std::ops::Range<u64>,
+    is_one: bool,
+    twice: bool,
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os("RUST_LOG").is_some() {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
+    }
+    let Some(arguments) = parse() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let started = Instant::now();
+    let (mut done, mut unknown) = (0, 0);
+    let first = arguments.seeds.start;
+    for seed in arguments.seeds.clone() {
+        let outcome = run(seed, Settings::default());
+        if arguments.twice && run(seed, Settings::default()) != outcome {
+            eprintln!("seed {seed}: two runs differ");
+            return ExitCode::FAILURE;
+        }
+        if arguments.is_one {
+            tell(&outcome);
+        }
+        if !outcome.violations.is_empty() {
+            outcome.violations.iter().for_each(|violation| eprintln!("seed {seed}: {violation}"));
+            println!("seed {seed} trace {:016x}", outcome.trace);
+            return ExitCode::FAILURE;
+        }
+        (done, unknown) = (done + outcome.done, unknown + outcome.unknown);
+        let count = seed + 1 - first;
+        if arguments.is_one {
+            println!("seed {seed} trace {:016x}", outcome.trace);
+        } else if count.is_multiple_of(50) || seed + 1 == arguments.seeds.end {
+            let rate = count as f64 / started.elapsed().as_secs_f64();
+            println!("{count} seeds, {rate:.1} per second, {done} operations answered, {unknown} tries unknown");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(outcome: &Outcome) {
+    let Outcome { done, unknown, reads, polls, length, faults, .. } = outcome;
+    println!(
+        "{done} operations answered, {unknown} tries unknown, {reads} reads, {polls} task runs, {length:?} simulated"
+    );
+    println!("{faults:?}");
+}
+
+fn parse() -> Option<Arguments> {
+    let mut given = std::env::args().skip(1).peekable();
+    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false };
+    while let Some(argument) = given.next() {
+        match argument.as_str() {
+            "--seed" => {
+                let seed = given.next()?.parse().ok()?;
+                arguments = Arguments { seeds: seed..seed + 1, is_one: true, ..arguments };
+            }
+            "--seeds" => {
+                let range = given.next()?;
+                let (from, to) = range.split_once("..")?;
+                arguments.seeds = from.parse().ok()?..to.parse().ok()?;
+            }
+            "--forever" => {
+                let from = given.next_if(|next| !next.starts_with("--")).map_or(Some(0), |from| from.parse().ok())?;
+                arguments.seeds = from..u64::MAX;
+            }
+            "--twice" => arguments.twice = true,
+            "--plant" => {
+                let fault = faults::Fault::of_name(&given.next()?)?;
+                if !faults::ENABLED {
+                    eprintln!("faults cannot be planted in this build: set MAILNODE_FAULTS=1 while building");
+                    return None;
+                }
+                faults::plant(Some(fault));
+            }
+            _ => return None,
+        }
+    }
+    (!arguments.seeds.is_empty()).then_some(arguments)
+}

@@ -1,0 +1,32 @@
+//! Simulated clusters: seeds that once found something, each twice, and a range of others.
+
+use tests::sim::{Settings, run};
+
+/// Seeds with a story; `docs/reliability.md` tells it.
+const NAMED: [u64; 3] = [1, 7, 42];
+/// Others, each once.
+const SEEDS: u64 = 200;
+
+#[test]
+fn named_seeds_have_one_trace_and_break_no_promise() {
+    for seed in NAMED {
+        let (first, second) = (run(seed, Settings::default()), run(seed, Settings::default()));
+        assert_eq!(first, second, "seed {seed}: two runs differ");
+        assert_eq!(first.violations, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn seeds_break_no_promise() {
+    // Two threads: the machines that check this have two cores, and a seed has one.
+    let half = |remainder: u64| {
+        move || {
+            (1_000..1_000 + SEEDS).filter(|seed| seed % 2 == remainder).for_each(|seed| {
+                let outcome = run(seed, Settings::default());
+                assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+            })
+        }
+    };
+    let both = [half(0), half(1)].map(std::thread::spawn);
+    both.into_iter().for_each(|half| half.join().expect("every seed is fine"));
+}
