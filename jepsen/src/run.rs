@@ -167,6 +167,10 @@ impl Run<'_> {
                 }
                 Err(error) => {
                     println!("{kind} cannot begin: {error:#}");
+                    // Maintenance of a whole cluster must succeed.
+                    if matches!(*kind, "members" | "drain") {
+                        self.wrong.push(format!("{kind}: {error:#}"));
+                    }
                     self.note(kind, format!("cannot begin: {error:#}"));
                     let (time, what) = ((from, self.recorder.now()), format!("cannot begin: {error:#}"));
                     self.faults.push(Fault { kind, time, what, evidence: 0 });
