@@ -317,7 +317,7 @@ impl Simulation for Executor {
     }
 
     fn random(&self) -> u64 {
-        self.random.borrow_mut().next()
+        self.random.borrow_mut().number()
     }
 
     fn run_until(&self, mut future: Pin<&mut dyn Future<Output = ()>>) {

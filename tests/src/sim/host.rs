@@ -91,7 +91,7 @@ impl Pace for Syncs {
 impl Host {
     /// A blank machine. The first has no `join` and makes a cluster of its own.
     pub fn new(machine: Machine, join: Option<Join>, random: &mut Random) -> Self {
-        let power = Power::new(u64::MAX, random.next());
+        let power = Power::new(u64::MAX, random.number());
         let syncs = Syncs { random: Mutex::new(random.fork()), longest_us: AtomicU64::new(2_000) };
         Host {
             machine,
