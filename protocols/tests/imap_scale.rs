@@ -113,16 +113,17 @@ impl Driver {
 #[test]
 fn long_answers_come_in_pieces() {
     let mut driver = Driver::selected();
+    // One call more than the work needs: what others may have changed is asked for first.
     driver.feed("a FETCH 1:* FLAGS\r\n");
-    assert_eq!((driver.lines, driver.calls), (MESSAGES as usize + 1, 0));
+    assert_eq!((driver.lines, driver.calls), (MESSAGES as usize + 1, 1));
     driver.feed("a UID FETCH 1:* (FLAGS MODSEQ)\r\n");
     assert_eq!(driver.lines, MESSAGES as usize + 1);
     driver.feed("a FETCH 1:* ENVELOPE\r\n");
-    assert_eq!(driver.calls, (MESSAGES as usize).div_ceil(FETCH_BATCH_MESSAGES));
+    assert_eq!(driver.calls, 1 + (MESSAGES as usize).div_ceil(FETCH_BATCH_MESSAGES));
     driver.feed("a SEARCH UNDELETED\r\n");
-    assert_eq!((driver.lines, driver.calls), (2, 0));
+    assert_eq!((driver.lines, driver.calls), (2, 1));
     driver.feed("a UID SEARCH SUBJECT x\r\n");
-    assert_eq!(driver.calls, (MESSAGES as usize).div_ceil(SEARCH_BATCH_MESSAGES));
+    assert_eq!(driver.calls, 1 + (MESSAGES as usize).div_ceil(SEARCH_BATCH_MESSAGES));
     driver.feed("a STORE 1:* FLAGS (\\Seen)\r\n");
     assert_eq!(driver.lines, MESSAGES as usize + 1);
 }
