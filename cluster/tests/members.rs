@@ -12,11 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 
 struct Node {
     cluster: Cluster,
@@ -54,19 +52,6 @@ async fn refused(host: &Cluster, name: &str, join: Join) -> String {
     assert_eq!(host.nodes().await.unwrap(), before, "nothing is changed");
     assert!(matches!(error, StartError::Join(_)), "{error}");
     error.to_string()
-}
-
-/// Waits for a condition; says what is the case when it never holds.
-async fn until<T: std::fmt::Debug>(mut look: impl AsyncFnMut() -> Result<(), T>) {
-    let (deadline, mut last) = (Instant::now() + PATIENCE, None);
-    while Instant::now() < deadline {
-        match look().await {
-            Ok(()) => return,
-            Err(state) => last = Some(state),
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it never came to be: {last:?}");
 }
 
 /// The voters of each group and who leads how many, as the nodes together say.

@@ -12,10 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
 const NOW: u64 = 2_000_000_000_000;
 const MESSAGES: u64 = 10;
 
@@ -44,19 +41,6 @@ async fn joined(host: &Cluster, name: &str) -> Node {
     let join = Join { address: host.cluster_address().to_string(), token };
     let data = tempfile::tempdir().unwrap();
     Node { cluster: launch(data.path(), name, anywhere(), Some(join)).await, data }
-}
-
-/// Waits for a condition; says what is the case when it never holds.
-async fn until<T: std::fmt::Debug>(mut look: impl AsyncFnMut() -> Result<(), T>) {
-    let (deadline, mut last) = (Instant::now() + PATIENCE, None);
-    while Instant::now() < deadline {
-        match look().await {
-            Ok(()) => return,
-            Err(state) => last = Some(state),
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it never came to be: {last:?}");
 }
 
 /// Waits until each group's leader says that exactly these nodes vote.

@@ -1,4 +1,4 @@
-//! What the tests of one node share: starting it, and commands to feed it.
+//! What the tests of one node and of several share: starting a node, commands to feed it, waiting.
 #![allow(dead_code)]
 
 use bytes::Bytes;
@@ -8,7 +8,12 @@ use model::mailbox::{MailboxCommand, NewMessage, view};
 use model::{AccountId, BodyHash, BodyRef, Command, FolderId, GroupId, OperationId, Uid};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::{Options, Store};
+use tokio::time::{Instant, sleep};
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 pub const SHARD: GroupId = GroupId(7);
 pub const ACCOUNT: AccountId = AccountId(1);
@@ -76,4 +81,17 @@ pub fn inbox(view: &ReadView) -> FolderId {
 
 pub fn uids(view: &ReadView, folder: FolderId) -> Vec<Uid> {
     view::states(view, ACCOUNT, folder).unwrap().iter().map(|state| state.uid).collect()
+}
+
+/// Waits for a condition; says what is the case when it never holds.
+pub async fn until<T: std::fmt::Debug>(mut look: impl AsyncFnMut() -> Result<(), T>) {
+    let (deadline, mut last) = (Instant::now() + PATIENCE, None);
+    while Instant::now() < deadline {
+        match look().await {
+            Ok(()) => return,
+            Err(state) => last = Some(state),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came to be: {last:?}");
 }
