@@ -7,7 +7,7 @@ use std::time::Instant;
 use tests::sim::{Outcome, Settings, run};
 
 const USAGE: &str =
-    "usage: sim (--seed N | --seeds A..B | --forever [FROM]) [--twice] [--plant FAULT]; RUST_LOG=info tells more";
+    "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--plant FAULT]; RUST_LOG=info tells more";
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
@@ -80,6 +80,10 @@ fn parse() -> Option<Arguments> {
                 arguments.seeds = from..u64::MAX;
             }
             "--twice" => arguments.twice = true,
+            "--faults" => {
+                faults::ALL.iter().for_each(|fault| println!("{}", fault.name()));
+                std::process::exit(0);
+            }
             "--plant" => {
                 let fault = faults::Fault::of_name(&given.next()?)?;
                 if !faults::ENABLED {
