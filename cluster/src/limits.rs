@@ -175,6 +175,8 @@ pub const QUORUM_PROBE_INTERVAL: Duration = Duration::from_millis(1_500);
 pub const PAYLOAD_ENTRIES_MAX: u64 = 300;
 /// Bytes of appends to one replica that are not answered yet: enough to fill a link, little enough for 33 groups at once.
 pub const UNANSWERED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How long a replica that cannot take entries, as a body they name is out of reach, puts off their next try.
+pub const APPEND_REFUSED_PAUSE: Duration = Duration::from_millis(200);
 /// How long a stream to a peer may take to open.
 pub const STREAM_OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The wait before an unreachable replica is tried again the first time; doubled with every failure in a row.

@@ -53,6 +53,34 @@ pub async fn fetch(
     bodies: &Arc<Bodies>,
     hashes: Vec<BodyHash>,
 ) -> Result<(), FetchError> {
+    let (left, failed) = gather(transport, nodes, bodies, hashes).await;
+    match (left.first(), failed) {
+        (None, _) => Ok(()),
+        (Some(_), Some(error)) => Err(error),
+        (Some(absent), None) => Err(FetchError::Absent(*absent)),
+    }
+}
+
+/// The same for what `leader` names: it must answer, `others` help when its disk has lost something. Returns what the
+/// leader has not and nobody else gave.
+pub async fn fetch_named(
+    transport: &Transport,
+    leader: NodeId,
+    others: impl IntoIterator<Item = NodeId>,
+    bodies: &Arc<Bodies>,
+    hashes: Vec<BodyHash>,
+) -> Result<Vec<BodyHash>, FetchError> {
+    let left = fetch_from(transport, leader, bodies, &hashes).await?;
+    Ok(gather(transport, others, bodies, left).await.0)
+}
+
+/// Stages what `nodes` have of `hashes`; returns what none of them gave, and why the last one failed that did.
+async fn gather(
+    transport: &Transport,
+    nodes: impl IntoIterator<Item = NodeId>,
+    bodies: &Arc<Bodies>,
+    hashes: Vec<BodyHash>,
+) -> (Vec<BodyHash>, Option<FetchError>) {
     let (mut left, mut failed) = (hashes, None);
     for node in nodes {
         if left.is_empty() {
@@ -63,11 +91,7 @@ pub async fn fetch(
             Err(error) => failed = Some(error),
         }
     }
-    match (left.first(), failed) {
-        (None, _) => Ok(()),
-        (Some(_), Some(error)) => Err(error),
-        (Some(absent), None) => Err(FetchError::Absent(*absent)),
-    }
+    (left, failed)
 }
 
 /// Stages what `node` has of `hashes`; returns what it has not.

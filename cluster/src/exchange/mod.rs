@@ -12,7 +12,7 @@ mod rate;
 mod serve;
 mod staging;
 
-pub use fetch::{Arrivals, FetchError, fetch, missing};
+pub use fetch::{Arrivals, FetchError, fetch, fetch_named, missing};
 pub use push::{Push, Pushes};
 pub use rate::Rate;
 pub use serve::{Asked, serve};

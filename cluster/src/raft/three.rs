@@ -1,7 +1,11 @@
 //! Tests: one group on three nodes of one process.
 
-use crate::raft::world::{SHARD, World, create_account, patience, replica_on};
+use crate::raft::world::{ACCOUNT, SHARD, World, append_to, create_account, patience, replica_on};
+use crate::runtime::Instant;
 use crate::transport::Service;
+use model::FolderId;
+use model::mailbox::MailboxCommand;
+use model::mailbox::row::flag;
 
 const LARGE_BYTES: usize = 100_000;
 
@@ -47,6 +51,32 @@ async fn an_entry_counts_on_a_follower_only_with_its_body() {
     world.settle().await;
     assert_eq!(world.assert_same(), [(1, large)]);
     assert!(world.node(1).seen.count(Service::Bodies) >= 2, "both followers asked for the body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_is_given_the_log_though_a_body_it_names_is_nowhere_any_more() {
+    let world = World::three().await;
+    world.propose(1, create_account()).await;
+    // One that is refused is never put in its place, one that is expunged is put there and taken away.
+    let refused = world.message(1, &vec![b'r'; LARGE_BYTES]);
+    world.propose(2, append_to(FolderId(77), refused.clone(), 0)).await;
+    let expunged = world.message(1, &vec![b'e'; LARGE_BYTES]);
+    let folder = world.inbox(1);
+    world.propose(3, append_to(folder, expunged.clone(), flag::DELETED)).await;
+    world.propose(4, MailboxCommand::Expunge { account: ACCOUNT, folder, uids: None }).await;
+    let kept = vec![b'k'; LARGE_BYTES];
+    world.propose(5, world.append(1, &kept)).await;
+    let store = &world.node(1).store;
+    let hex = expunged.hash.to_hex();
+    store.disk().unlink(&format!("bodies/{}/{hex}", &hex[..2])).unwrap();
+    let late = patience();
+    while store.bodies().contains(&refused.hash).unwrap() || store.bodies().contains(&expunged.hash).unwrap() {
+        assert!(Instant::now() < late, "the staged bodies stay");
+        tokio::task::yield_now().await;
+    }
+    world.add_learners().await;
+    world.settle().await;
+    assert_eq!(world.assert_same(), [(2, kept)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,13 +132,17 @@ impl World {
     /// Three nodes whose replicas all vote.
     pub async fn of_three_voters() -> World {
         let world = World::three().await;
-        let leader = world.replica(1);
+        world.add_learners().await;
+        world.replica(1).set_voters([10, 20, 30].into(), patience()).await.unwrap();
+        world
+    }
+
+    /// The second and the third node are given the log that the first has.
+    pub async fn add_learners(&self) {
         for node in [2, 3] {
             let member = Member { node: NodeId(node), address: String::new() };
-            leader.add_learner(replica_on(node), member, patience()).await.unwrap();
+            self.replica(1).add_learner(replica_on(node), member, patience()).await.unwrap();
         }
-        leader.set_voters([10, 20, 30].into(), patience()).await.unwrap();
-        world
     }
 
     /// Starts a node on its data directory, and what replica it has.
@@ -323,8 +327,12 @@ async fn open(data: &Path) -> Store {
 
 /// Appends a body to INBOX as `node` knows it.
 pub fn inbox_append(world: &World, node: u64, body: BodyRef) -> MailboxCommand {
-    let message = NewMessage { body, flags: 0, keywords: Vec::new(), internal_date: None, internal_zone: 0 };
-    MailboxCommand::Append { account: ACCOUNT, folder: world.inbox(node), messages: vec![message] }
+    append_to(world.inbox(node), body, 0)
+}
+
+pub fn append_to(folder: FolderId, body: BodyRef, flags: u64) -> MailboxCommand {
+    let message = NewMessage { body, flags, keywords: Vec::new(), internal_date: None, internal_zone: 0 };
+    MailboxCommand::Append { account: ACCOUNT, folder, messages: vec![message] }
 }
 
 pub fn create_account() -> MailboxCommand {

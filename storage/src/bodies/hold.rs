@@ -1,4 +1,5 @@
-//! A hold on bodies that something is about to name: while it lives they are neither swept nor removed.
+//! A hold on bodies that something is about to name: while it lives they are neither swept nor removed, and those that
+//! are known to be gone for good may be named all the same.
 
 use super::Bodies;
 use model::BodyHash;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 pub struct BodyHold {
     bodies: Arc<Bodies>,
     hashes: Vec<BodyHash>,
+    gone: Vec<BodyHash>,
 }
 
 impl Bodies {
@@ -21,7 +23,18 @@ impl Bodies {
         }
         // A removal that began before is over when its lock is free.
         hashes.iter().for_each(|hash| drop(self.lock(hash)));
-        BodyHold { bodies: self.clone(), hashes: hashes.to_vec() }
+        BodyHold { bodies: self.clone(), hashes: hashes.to_vec(), gone: Vec::new() }
+    }
+}
+
+impl BodyHold {
+    /// While the hold lives a record that names one of `gone`, which are nowhere, may be written without it.
+    pub fn let_go(&mut self, gone: &[BodyHash]) {
+        let mut waiting = self.bodies.waiting.lock();
+        for hash in gone {
+            *waiting.gone.entry(*hash).or_default() += 1;
+        }
+        self.gone.extend_from_slice(gone);
     }
 }
 
@@ -30,6 +43,9 @@ impl Drop for BodyHold {
         let mut waiting = self.bodies.waiting.lock();
         for hash in &self.hashes {
             waiting.unname(hash);
+        }
+        for hash in &self.gone {
+            waiting.miss(hash);
         }
     }
 }

@@ -46,6 +46,8 @@ struct Waiting {
     staged: HashMap<BodyHash, Staged>,
     named: BTreeMap<(GroupId, u64), Vec<BodyHash>>,
     names: HashMap<BodyHash, u32>,
+    /// Nowhere, and records may name them: how often that was said.
+    gone: HashMap<BodyHash, u32>,
 }
 
 struct Staged {
@@ -73,6 +75,16 @@ impl Waiting {
                 if let Some(staged) = self.staged.get_mut(hash) {
                     staged.settle();
                 }
+            }
+        }
+    }
+
+    /// A record that names the body needs it again.
+    fn miss(&mut self, hash: &BodyHash) {
+        if let Some(count) = self.gone.get_mut(hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.gone.remove(hash);
             }
         }
     }
@@ -213,7 +225,7 @@ impl Bodies {
         }
     }
 
-    /// Makes bodies durable wherever they are; returns those that are nowhere. One sync for many.
+    /// Makes bodies durable wherever they are; returns those that are nowhere and may not be. One sync for many.
     pub(crate) fn make_durable(&self, hashes: &[BodyHash]) -> io::Result<Vec<BodyHash>> {
         let mut missing = Vec::new();
         let mut unsynced = HashSet::new();
@@ -224,6 +236,7 @@ impl Bodies {
                 Some(false) => drop(unsynced.insert(*hash)),
                 // Another record's body: its own log may still be all that keeps it.
                 None if self.disk.stat(&place(hash))?.is_some() => self.sync_in(&place(hash), &shelf(hash))?,
+                None if self.waiting.lock().gone.contains_key(hash) => {}
                 None => missing.push(*hash),
             }
         }

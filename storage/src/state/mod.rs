@@ -152,6 +152,11 @@ impl GroupState {
         self.shared.lane.run(Box::new(move || done(repair::repair(&shared, &hash))));
     }
 
+    /// Whether rows name a body.
+    pub(crate) fn names_body(&self, hash: &BodyHash) -> io::Result<bool> {
+        Ok(!repair::names_of(&self.shared, hash)?.is_empty())
+    }
+
     /// Begins to take over a snapshot of another replica. The group goes on with its old rows until it is finished.
     pub fn install(&self) -> io::Result<crate::snapshot::Install> {
         crate::snapshot::Install::begin(&self.shared)

@@ -369,7 +369,7 @@ impl<'a> Projection<'a> {
                 Ok(true)
             }
             Placed::Missing => {
-                tracing::error!(body = %hash.to_hex(), "a body that rows name is not on this node");
+                tracing::warn!(body = %hash.to_hex(), "a body that rows name is not on this node");
                 self.core.bodies.add_missing(*hash);
                 Ok(false)
             }

@@ -34,7 +34,8 @@ pub fn repair(shared: &Shared, hash: &BodyHash) -> io::Result<()> {
     Ok(())
 }
 
-fn names_of(shared: &Shared, hash: &BodyHash) -> io::Result<Touches> {
+/// Where the group's rows name a body.
+pub fn names_of(shared: &Shared, hash: &BodyHash) -> io::Result<Touches> {
     let mut touches = Touches::new();
     let range = key::under(key::local(shared.group, Local::Message));
     shared.core.rows.scan(Column::Local, &range.start..&range.end, &mut |key, value| {

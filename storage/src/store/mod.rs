@@ -261,6 +261,21 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a body of [`Bodies::missing`] is still named by rows; one that is not is no longer missing. Reads all names.
+    /// Blocks.
+    pub fn is_missed(&self, hash: &BodyHash) -> io::Result<bool> {
+        // Before the rows are looked at: what is found missing meanwhile stays so.
+        self.inner.core.bodies.found(hash);
+        let states: Vec<GroupState> = self.inner.groups.lock().values().map(|(_, state)| state.clone()).collect();
+        for state in states {
+            if state.names_body(hash)? {
+                self.inner.core.bodies.add_missing(*hash);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Counters.
     pub fn metrics(&self) -> MetricsView {
         self.inner.core.metrics.view()

@@ -225,11 +225,16 @@ fn a_lost_body_is_reported_and_repaired_from_a_copy() {
     std::fs::remove_file(place).unwrap();
     assert!(driver.store.bodies().open_body(&hash).is_err());
     assert!(driver.store.repair_body(hash).is_err());
+    let never_named = model::BodyHash([9; 32]);
+    [hash, never_named].iter().for_each(|hash| driver.store.bodies().add_missing(*hash));
+    assert!(driver.store.is_missed(&hash).unwrap() && !driver.store.is_missed(&never_named).unwrap());
+    assert_eq!(driver.store.bodies().missing(), [hash], "what no row names is missed by nobody");
     let mut staged = driver.store.bodies().stage();
     staged.write(&bytes).unwrap();
     staged.finish_as_file().unwrap();
     driver.store.repair_body(hash).unwrap();
     assert_eq!(driver.store.bodies().open_body(&hash).unwrap().hash().unwrap(), hash);
+    assert_eq!(driver.store.bodies().missing(), []);
     driver.play(&[Step::Tick]).unwrap();
     assert!(paths(data.path()).contains_key(&path));
     driver.store.close().unwrap();
