@@ -33,7 +33,8 @@ for figures in rows("idle").values():
     bar(f"idle, of one core per node over {figures['seconds']} s", figures["core_percent_each"], 3, " %")
     bar("idle, resident memory per node", figures["resident_mb_each"], 120, " MB")
 for figures in rows("after").values():
-    print(f"        idle again after the load: {figures['core_percent_each']:.2f} % of a core, {figures['resident_mb_each']:.0f} MB resident per node")
+    bar("idle again after a load, of one core per node", figures["core_percent_each"], 3, " %")
+    bar("idle again after a load, resident memory per node", figures["resident_mb_each"], 120, " MB")
 for figures in rows("catchup").values():
     bar("a blank third node, against copying the same files", figures["ratio"], 3, " x")
 if os.path.exists(f"{directory}/failover.txt"):

@@ -102,7 +102,8 @@ fi
 if wants throughput; then
   workloads cluster "${nodes[@]}"
   python3 bench/compare.py "$dir/peer.json" "$dir/cluster.json"
-  # No bar, but what an operator sees: buffers have filled by now.
+  # What an operator sees: buffers have filled, and an idle node gives their memory back.
+  pause 30
   "$bench" "${nodes[@]}" rest --seconds 10 | tee "$dir/after.json"
 fi
 

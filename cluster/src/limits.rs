@@ -17,7 +17,7 @@ pub const READ_BYTES_MAX: usize = 1024 * 1024;
 /// Entries applied in one go: they share one write of rows, and their proposers wait for the whole of it.
 pub const APPLY_ENTRIES_MAX: usize = 256;
 /// Decoded entries kept per group so that apply and replication do not read the disk for what was just written.
-pub const TAIL_BYTES_MAX: usize = 512 * 1024;
+pub const TAIL_BYTES_MAX: usize = 256 * 1024;
 /// Entries of a group's log after which a snapshot is taken and the log before it purged.
 pub const LOG_ENTRIES_MAX: u64 = 4_000;
 /// Bytes of a group's log after which the same happens. The logs of 33 groups together stay below the write buffer

@@ -267,7 +267,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let start = async || {
-            let (store, heard) = (testing::open_store(directory.path()), heard.clone());
+            let (store, heard) = (testing::reopen_store(directory.path()).await, heard.clone());
             let progress: Progress = Arc::new(move |done, of| heard.lock().push((done, of)));
             Cluster::start(StartOptions { progress, ..StartOptions::alone(store, "one") }).await.unwrap()
         };

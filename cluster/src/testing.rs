@@ -1,14 +1,30 @@
 //! What the unit tests of this crate share.
 
 use std::path::Path;
-use storage::{Options, Store};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use storage::{OpenError, Options, Store};
+
+/// How long the tasks of a node that was shut down may hold its store.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens (or makes) a data directory.
 pub fn open_store(data: &Path) -> Store {
-    Store::open(Options {
-        data: data.to_path_buf(),
-        decode: std::sync::Arc::new(crate::decode_record),
-        progress: Box::new(|_, _| ()),
-    })
-    .unwrap()
+    try_open(data).unwrap()
+}
+
+/// Opens a data directory once the tasks of the node that had it before are gone.
+pub async fn reopen_store(data: &Path) -> Store {
+    let late = Instant::now() + PATIENCE;
+    loop {
+        match try_open(data) {
+            Err(OpenError::Locked(_)) if Instant::now() < late => crate::runtime::sleep(Duration::from_millis(5)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn try_open(data: &Path) -> Result<Store, OpenError> {
+    let decode = Arc::new(crate::decode_record);
+    Store::open(Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()) })
 }

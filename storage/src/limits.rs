@@ -7,8 +7,9 @@ pub const SYNC_BATCH_REQUESTS_MAX: usize = 1024;
 /// How long the log writer gathers behind a batch of several requests before it writes the next, in microseconds: about one
 /// sync of a fast disk. Sessions that wait together then share a sync and a wake; one that waits alone is not held up.
 pub const SYNC_GATHER_US: u64 = 200;
-/// Log bytes a group keeps in memory behind its durable end, so that replication and apply do not read them back from disk.
-pub const TAIL_BYTES_MAX: usize = 1024 * 1024;
+/// Log bytes a group keeps in memory behind its durable end: what is being written when a reader comes. `cluster` keeps what
+/// replication and apply read.
+pub const TAIL_BYTES_MAX: usize = 64 * 1024;
 /// Apply threads: rules and directory entries take less than one core at full speed; two hide each other's waits.
 pub const APPLY_THREADS: usize = 2;
 /// How often what apply wrote to files is brought to disk, in milliseconds. It bounds the work of recovery, nothing waits for it.
@@ -33,6 +34,12 @@ pub const LOG_BUFFER_BYTES: usize = 128 * 1024 * 1024;
 pub const ROW_BUFFER_BYTES: usize = 32 * 1024 * 1024;
 /// Part of a row buffer spent on a filter of its keys: 16 bits for each of the 300,000 rows or so that fill it.
 pub const ROW_BUFFER_FILTER_RATIO: f64 = 0.02;
+/// How long little must be written before a node gives back memory that only a busy one needs, in seconds.
+pub const REST_AFTER_S: u64 = 15;
+/// Changes of rows in that time that are little.
+pub const REST_CHANGES_MAX: u64 = 1_000;
+/// Memory that an idle node may keep for speed, in bytes.
+pub const REST_MEMORY_BYTES: u64 = 16 * 1024 * 1024;
 /// Write-ahead log kept by RocksDB, in bytes: bounds the replay of a start.
 pub const WAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Locks that order the first link and the last unlink of a body; a power of two.

@@ -9,6 +9,7 @@ use crate::raft::replica::Replica;
 use crate::raft::types::{Member, Proposal};
 use crate::raft::wire::Address;
 use crate::runtime::Instant;
+use crate::testing;
 use crate::transport::{Duplex, Handler, Peer, Service, Transport, TransportOptions};
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -18,7 +19,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage::{ReadView, Store};
@@ -148,7 +148,7 @@ impl World {
     /// Starts a node on its data directory, and what replica it has.
     pub async fn start(&mut self, node: u64) {
         let data = self.directories.get(&node).unwrap().path().to_path_buf();
-        let store = open(&data).await;
+        let store = testing::reopen_store(&data).await;
         let files = Files::open(store.disk()).unwrap();
         let authority = match self.nodes.values().next() {
             Some(other) => {
@@ -305,23 +305,6 @@ impl World {
 
     pub fn append(&self, node: u64, bytes: &[u8]) -> MailboxCommand {
         inbox_append(self, node, self.message(node, bytes))
-    }
-}
-
-/// Opens a store once the tasks of the replica that had it before are gone.
-async fn open(data: &Path) -> Store {
-    let until = patience();
-    loop {
-        let decode = Arc::new(crate::decode_record);
-        let options = storage::Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()) };
-        match Store::open(options) {
-            Ok(store) => return store,
-            Err(error) if Instant::now() < until => {
-                tracing::debug!(%error, "the store is still open");
-                crate::runtime::sleep(Duration::from_millis(5)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
     }
 }
 

@@ -120,4 +120,16 @@ pub trait Rows: RowsRead {
     fn snapshot(&self) -> Box<dyn RowsRead>;
     /// Bytes the store takes on disk for a range of keys, roughly.
     fn size(&self, column: Column, range: Range<&[u8]>) -> u64;
+    /// Changes ever written.
+    fn written(&self) -> u64 {
+        0
+    }
+    /// Memory that only makes reading and writing faster, in bytes.
+    fn memory(&self) -> u64 {
+        0
+    }
+    /// Gives that memory back. Blocks while buffers are written to files.
+    fn release_memory(&self) -> io::Result<()> {
+        Ok(())
+    }
 }

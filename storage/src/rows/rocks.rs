@@ -4,7 +4,7 @@ use super::{Batch, Change, Column, Rows, RowsRead, Sync, Visit};
 use crate::limits;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
+    DBRecoveryMode, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions, properties,
 };
 use std::io;
 use std::ops::Range;
@@ -24,6 +24,7 @@ pub enum WalKind {
 #[derive(Clone)]
 pub struct RocksRows {
     db: Arc<DB>,
+    cache: Cache,
 }
 
 impl RocksRows {
@@ -33,7 +34,7 @@ impl RocksRows {
         let columns =
             Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
         let db = DB::open_cf_descriptors(&database_options(wal), path, columns).map_err(broken)?;
-        Ok(RocksRows { db: Arc::new(db) })
+        Ok(RocksRows { db: Arc::new(db), cache })
     }
 
     fn column(&self, column: Column) -> io::Result<&ColumnFamily> {
@@ -139,6 +140,27 @@ impl Rows for RocksRows {
             std::process::abort();
         }
         result
+    }
+
+    fn written(&self) -> u64 {
+        self.db.latest_sequence_number()
+    }
+
+    fn memory(&self) -> u64 {
+        let buffers = Column::ALL.into_iter().filter_map(|column| {
+            let handle = self.column(column).ok()?;
+            self.db.property_int_value_cf(handle, properties::CUR_SIZE_ALL_MEM_TABLES).ok()?
+        });
+        buffers.sum::<u64>() + self.cache.get_usage() as u64
+    }
+
+    fn release_memory(&self) -> io::Result<()> {
+        let columns = Column::ALL.into_iter().map(|column| self.column(column)).collect::<io::Result<Vec<_>>>()?;
+        self.db.flush_cfs_opt(&columns, &FlushOptions::default()).map_err(broken)?;
+        let mut cache = self.cache.clone();
+        cache.set_capacity(0);
+        cache.set_capacity(limits::BLOCK_CACHE_BYTES);
+        Ok(())
     }
 
     fn snapshot(&self) -> Box<dyn RowsRead> {

@@ -1,5 +1,5 @@
 //! Work behind the acknowledgements, on one thread: flags into file names, files to disk, unreferenced bodies away,
-//! free space watched. Nothing waits for it but snapshots and purging.
+//! free space and memory watched. Nothing waits for it but snapshots and purging.
 
 use super::local::{LocalRows, Redo, encode_redo};
 use super::project::Projection;
@@ -9,7 +9,7 @@ use crate::key::{self, Local, Meta};
 use crate::lane::Lane;
 use crate::log::add;
 use crate::rows::{Batch, Column, Sync};
-use crate::store::SpaceWatch;
+use crate::store::{Rest, SpaceWatch};
 use crate::{Done, limits};
 use model::mailbox::maildir;
 use parking_lot::{Condvar, Mutex};
@@ -17,7 +17,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Knows the groups and who waits for a sync of files.
 #[derive(Default)]
@@ -43,6 +43,7 @@ impl Keeper {
     /// Runs rounds on the calling thread until [`Self::stop`].
     pub fn run(&self, core: &Core, space: &SpaceWatch) {
         self.state.lock().threaded = true;
+        let mut rest = Rest::new(Instant::now());
         loop {
             {
                 let mut state = self.state.lock();
@@ -58,6 +59,11 @@ impl Keeper {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "work behind the acknowledgements failed; it is tried again"),
                 Err(_) => tracing::error!("work behind the acknowledgements panicked; it is tried again"),
+            }
+            match rest.look(&*core.rows, Instant::now()) {
+                Ok(true) => tracing::debug!("memory was given back while little is written"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "buffers could not be written to free their memory"),
             }
         }
     }

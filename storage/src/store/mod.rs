@@ -2,6 +2,7 @@
 
 mod directory;
 mod erase;
+mod rest;
 mod space;
 
 pub use directory::OpenError;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use directory::Lock;
 use model::{BodyHash, GroupId};
 use parking_lot::{Mutex, RwLock};
+pub(crate) use rest::Rest;
 pub(crate) use space::SpaceWatch;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
