@@ -17,3 +17,5 @@ pub use push::{Push, Pushes};
 pub use rate::Rate;
 pub use serve::{Asked, serve};
 pub use staging::take;
+#[cfg(test)]
+pub use staging::{StagePart, Taken};

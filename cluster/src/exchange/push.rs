@@ -62,7 +62,8 @@ impl Pushes {
         Link { node, pieces, taken, held_left: PUSH_HELD_MAX }
     }
 
-    fn is_avoided(&self, node: NodeId) -> bool {
+    /// Whether nothing is pushed to a node for now.
+    pub fn is_avoided(&self, node: NodeId) -> bool {
         self.avoided.lock().get(&node).is_some_and(|until| Instant::now() < *until)
     }
 
@@ -168,6 +169,7 @@ async fn send(transport: &Transport, node: NodeId, mut queued: mpsc::Receiver<By
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::on_virtual_time;
 
     fn link(node: u64) -> (Link, oneshot::Sender<bool>, mpsc::Receiver<Bytes>) {
         let (pieces, queued) = mpsc::channel(PUSH_PIECES_QUEUED_MAX);
@@ -175,32 +177,67 @@ mod tests {
         (Link { node: NodeId(node), pieces, taken, held_left: PUSH_HELD_MAX }, told, queued)
     }
 
-    #[tokio::test]
-    async fn a_replica_that_does_not_keep_up_is_left_out_and_avoided() {
+    #[test]
+    fn a_replica_that_does_not_keep_up_is_left_out_and_avoided() {
         let pushes = Pushes::default();
         let (slow, _told, mut queued) = link(2);
-        let mut push = Push { links: vec![slow], nodes: 1, began: Instant::now(), pushes: pushes.clone() };
         let piece = Bytes::from_static(b"piece");
-        for _ in 0..PUSH_PIECES_QUEUED_MAX {
+        let (has_it, held) = on_virtual_time(async {
+            let mut push = Push { links: vec![slow], nodes: 1, began: Instant::now(), pushes: pushes.clone() };
+            for _ in 0..PUSH_PIECES_QUEUED_MAX {
+                push.write(&piece).await;
+            }
+            assert!(!push.is_idle() && !pushes.is_avoided(NodeId(2)));
             push.write(&piece).await;
-        }
-        assert!(!push.is_idle() && !pushes.is_avoided(NodeId(2)));
-        push.write(&piece).await;
-        assert!(push.is_idle() && pushes.is_avoided(NodeId(2)));
-        assert_eq!(push.finish(BodyHash([1; 32])).await, 0);
-        let mut kept = 0;
-        while queued.recv().await.is_some() {
-            kept += 1;
-        }
+            assert!(push.is_idle() && pushes.is_avoided(NodeId(2)));
+            push.finish(BodyHash([1; 32])).await
+        });
+        assert_eq!((has_it, held), (0, PUSH_HELD_MAX));
+        let kept = std::iter::from_fn(|| queued.try_recv().ok()).count();
         assert_eq!(kept, PUSH_PIECES_QUEUED_MAX, "no more was kept for it");
     }
 
-    #[tokio::test]
-    async fn a_complete_body_does_not_wait_for_those_who_are_not_needed() {
+    #[test]
+    fn a_replica_may_hold_up_a_body_only_for_so_long_in_all() {
+        const HICCUPS: u32 = 4;
+        let (slow, _told, mut queued) = link(2);
+        on_virtual_time(async {
+            let pushes = Pushes::default();
+            let mut push = Push { links: vec![slow], nodes: 1, began: Instant::now(), pushes };
+            let piece = Bytes::from_static(b"piece");
+            // The queue is full from the third piece on: each then waits until one is taken.
+            for _ in 0..PUSH_PIECES_QUEUED_MAX {
+                push.write(&piece).await;
+            }
+            for _ in 0..=HICCUPS {
+                tokio::join!(push.write(&piece), async {
+                    crate::runtime::sleep(PUSH_HELD_MAX / HICCUPS).await;
+                    let _ = queued.try_recv();
+                });
+            }
+            assert!(push.is_idle());
+        });
+    }
+
+    #[test]
+    fn a_complete_body_does_not_wait_for_those_who_are_not_needed() {
         let ((second, told, _queue), (third, _never, _queue_too)) = (link(2), link(3));
-        let links = vec![second, third];
-        let push = Push { links, nodes: 2, began: Instant::now(), pushes: Pushes::default() };
         told.send(true).unwrap();
-        assert_eq!(push.finish(BodyHash([1; 32])).await, 1);
+        let (has_it, waited) = on_virtual_time(async {
+            let links = vec![second, third];
+            let push = Push { links, nodes: 2, began: Instant::now(), pushes: Pushes::default() };
+            push.finish(BodyHash([1; 32])).await
+        });
+        assert_eq!((has_it, waited), (1, PUSH_STRAGGLER_TIMEOUT_MIN));
+    }
+
+    #[test]
+    fn a_body_that_nobody_confirms_is_named_regardless() {
+        let (second, _never, _queue) = link(2);
+        let (has_it, waited) = on_virtual_time(async {
+            let (links, began) = (vec![second], Instant::now());
+            Push { links, nodes: 1, began, pushes: Pushes::default() }.finish(BodyHash([1; 32])).await
+        });
+        assert_eq!((has_it, waited), (0, PUSH_ANSWER_TIMEOUT));
     }
 }

@@ -96,3 +96,37 @@ impl Packer {
         Ok(Some(Piece::Part { hash, bytes: part.into(), last }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{on_virtual_time, open_store, streams};
+    use std::time::Duration;
+
+    #[test]
+    fn bodies_are_given_no_faster_than_the_rate() {
+        const FRAMES: usize = 10;
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_store(directory.path());
+        let mut staged = store.bodies().stage();
+        staged.write(&vec![b'x'; FRAMES * BODY_FRAME_BYTES]).unwrap();
+        let hash = staged.finish().unwrap().hash;
+        let rate = Rate::default();
+        rate.set(BODY_FRAME_BYTES as u64);
+        let (mut here, mut there) = streams();
+        let (served, took) = on_virtual_time(serve(&store.bodies(), vec![hash], &rate, &mut here.sender));
+        served.unwrap();
+        // The first frame waits for nobody, and a frame holds a little more than its bytes.
+        let at_least = Duration::from_secs(FRAMES as u64 - 1);
+        assert!((at_least..at_least * 2).contains(&took), "{took:?}");
+        here.sender.finish().unwrap();
+        let (received, _) = on_virtual_time(async {
+            let mut bytes = 0;
+            while let Ok(Some(frame)) = there.receiver.next().await {
+                bytes += frame.len();
+            }
+            bytes
+        });
+        assert!(received >= FRAMES * BODY_FRAME_BYTES);
+    }
+}

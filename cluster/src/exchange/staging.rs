@@ -29,17 +29,17 @@ pub struct Taken(pub bool);
 /// Stages the body that `duplex` brings; whether it was the one it was said to be.
 pub async fn take(bodies: &Arc<Bodies>, duplex: Duplex) -> Result<bool, FetchError> {
     let Duplex { mut sender, mut receiver } = duplex;
-    let taken = stage(bodies, &mut receiver).await?;
+    let taken = stage(bodies, &mut receiver, PUSHED_BODY_BYTES_MAX).await?;
     sender.send(codec::encode(&Taken(taken)).into()).await?;
     sender.finish()?;
     Ok(taken)
 }
 
-async fn stage(bodies: &Arc<Bodies>, receiver: &mut FrameReceiver) -> Result<bool, FetchError> {
+async fn stage(bodies: &Arc<Bodies>, receiver: &mut FrameReceiver, bytes_max: u64) -> Result<bool, FetchError> {
     let mut body = Some(bodies.stage());
     let staged = loop {
         match next(receiver).await {
-            Ok(StagePart::Bytes(bytes)) => match write(&mut body, bytes).await {
+            Ok(StagePart::Bytes(bytes)) => match write(&mut body, bytes, bytes_max).await {
                 Ok(()) => {}
                 Err(error) => break Err(error.into()),
             },
@@ -62,9 +62,9 @@ async fn next(receiver: &mut FrameReceiver) -> Result<StagePart, FetchError> {
 }
 
 /// Adds bytes; the body is gone when the thread that wrote them failed.
-async fn write(body: &mut Option<StagedBody>, bytes: Bytes) -> io::Result<()> {
+async fn write(body: &mut Option<StagedBody>, bytes: Bytes, bytes_max: u64) -> io::Result<()> {
     let Some(mut writing) = body.take() else { return Err(invalid("a body was lost")) };
-    if writing.size() + bytes.len() as u64 > PUSHED_BODY_BYTES_MAX {
+    if writing.size() + bytes.len() as u64 > bytes_max {
         *body = Some(writing);
         return Err(invalid("a pushed body is above the bound"));
     }
@@ -84,4 +84,73 @@ async fn name(body: Option<StagedBody>, hash: BodyHash) -> io::Result<bool> {
 
 fn invalid(why: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{on_virtual_time, open_store, streams};
+    use storage::Store;
+    use tempfile::TempDir;
+
+    /// More than stays in memory.
+    const PIECE: &[u8] = &[b'x'; 100_000];
+
+    fn store() -> (TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open_store(directory.path());
+        (directory, store)
+    }
+
+    async fn send(end: &mut Duplex, part: StagePart) {
+        end.sender.send(codec::encode(&part).into()).await.unwrap();
+    }
+
+    #[test]
+    fn a_body_above_the_bound_is_refused_and_leaves_nothing() {
+        let (_directory, store) = store();
+        let bytes = PIECE.repeat(2);
+        let hash = BodyHash(*blake3::hash(&bytes).as_bytes());
+        let staged_within = |bytes_max: usize| {
+            let staging = async {
+                let (mut here, mut there) = streams();
+                send(&mut here, StagePart::Bytes(PIECE.into())).await;
+                send(&mut here, StagePart::Bytes(PIECE.into())).await;
+                send(&mut here, StagePart::End(hash)).await;
+                stage(&store.bodies(), &mut there.receiver, bytes_max as u64).await
+            };
+            on_virtual_time(staging).0
+        };
+        let refused = staged_within(bytes.len() - 1);
+        assert!(matches!(&refused, Err(FetchError::Io(error)) if error.to_string().contains("bound")), "{refused:?}");
+        assert_eq!(store.disk().list("staging").unwrap(), Vec::<String>::new());
+        assert!(matches!(staged_within(bytes.len()), Ok(true)));
+        assert!(store.bodies().contains(&hash).unwrap());
+    }
+
+    #[test]
+    fn a_body_that_stands_still_is_given_up_and_leaves_nothing() {
+        let (_directory, store) = store();
+        let (given_up, waited) = on_virtual_time(async {
+            let (mut here, there) = streams();
+            send(&mut here, StagePart::Bytes(PIECE.into())).await;
+            take(&store.bodies(), there).await
+        });
+        assert!(matches!(given_up, Err(FetchError::Peer(_))), "{given_up:?}");
+        assert_eq!(waited, PUSH_SILENCE_MAX);
+        assert_eq!(store.disk().list("staging").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_stream_that_ends_without_a_name_is_no_body() {
+        let (_directory, store) = store();
+        let (given_up, _) = on_virtual_time(async {
+            let (mut here, there) = streams();
+            send(&mut here, StagePart::Bytes(PIECE.into())).await;
+            here.sender.finish().unwrap();
+            take(&store.bodies(), there).await
+        });
+        assert!(matches!(given_up, Err(FetchError::Peer(_))), "{given_up:?}");
+        assert_eq!(store.disk().list("staging").unwrap(), Vec::<String>::new());
+    }
 }

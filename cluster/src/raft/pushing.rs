@@ -1,11 +1,13 @@
 //! Tests: bodies that are pushed to the replicas of a group while they arrive.
 
-use crate::exchange::Push;
+use crate::exchange::{Push, StagePart, Taken};
+use crate::limits::{PUSHES_MAX, PUSHES_TAKEN_MAX};
 use crate::raft::world::{World, create_account, inbox_append, patience};
-use crate::runtime::Instant;
-use crate::transport::Service;
+use crate::runtime::{Instant, timeout_at};
+use crate::transport::{Duplex, Service};
 use bytes::Bytes;
-use model::{BodyHash, BodyRef, NodeId};
+use futures::future::{join_all, select_all};
+use model::{BodyHash, BodyRef, NodeId, codec};
 
 const PIECE_BYTES: usize = 100_000;
 
@@ -116,5 +118,56 @@ async fn bytes_with_another_name_are_refused() {
     for node in [2, 3] {
         until("nothing is there", || staged(&world, node).is_empty()).await;
         assert!(!world.node(node).store.bodies().contains(&wrong).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_be_reached_is_passed_over_for_a_while() {
+    let mut world = World::of_three_voters().await;
+    world.kill(3).await;
+    let push = begin(&world, 1, &[2, 3]).await;
+    assert_eq!(push.finish(world.message(1, &piece()).hash).await, 1);
+    let node = world.node(1);
+    let pushes = &node.parts.wire.pushes;
+    until("it is avoided", || pushes.is_avoided(NodeId(3))).await;
+    assert!(pushes.begin(&node.transport, &[NodeId(3)].into()).is_idle());
+    assert!(!pushes.begin(&node.transport, &[NodeId(2)].into()).is_idle());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_pushes_only_so_many_bodies_at_a_time() {
+    let world = World::of_three_voters().await;
+    let node = world.node(1);
+    let (pushes, others) = (&node.parts.wire.pushes, [NodeId(2), NodeId(3)].into());
+    let begun: Vec<Push> = (0..PUSHES_MAX).map(|_| pushes.begin(&node.transport, &others)).collect();
+    assert!(begun.iter().all(|push| !push.is_idle()));
+    assert!(pushes.begin(&node.transport, &others).is_idle(), "one more than the bound");
+    drop(begun);
+    until("one may be pushed again", || !pushes.begin(&node.transport, &others).is_idle()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_only_so_many_pushed_bodies_at_a_time() {
+    let world = World::of_three_voters().await;
+    let transport = &world.node(1).transport;
+    let open = || transport.open(NodeId(2), Service::Stage, Bytes::new(), patience());
+    let opened = join_all((0..=PUSHES_TAKEN_MAX).map(|_| open())).await;
+    let (mut senders, receivers): (Vec<_>, Vec<_>) =
+        opened.into_iter().map(|opened| opened.unwrap()).map(|Duplex { sender, receiver }| (sender, receiver)).unzip();
+    let answers = receivers
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut receiver)| Box::pin(async move { (number, receiver.next().await) }));
+    let ended = timeout_at(patience(), select_all(answers)).await.expect("one more than the bound is taken");
+    let ((refused, answer), _, left) = ended;
+    assert!(!matches!(answer, Ok(Some(_))), "{answer:?}");
+    drop(senders.remove(refused));
+    let empty = BodyHash(*blake3::hash(b"").as_bytes());
+    for sender in &mut senders {
+        sender.send(codec::encode(&StagePart::End(empty)).into()).await.unwrap();
+        sender.finish().unwrap();
+    }
+    for (_, answer) in join_all(left).await {
+        assert_eq!(codec::decode::<Taken>(&answer.unwrap().unwrap()).unwrap(), Taken(true));
     }
 }

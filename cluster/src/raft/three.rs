@@ -1,11 +1,12 @@
 //! Tests: one group on three nodes of one process.
 
+use crate::raft::types::Member;
 use crate::raft::world::{ACCOUNT, SHARD, World, append_to, create_account, patience, replica_on};
 use crate::runtime::Instant;
 use crate::transport::Service;
-use model::FolderId;
 use model::mailbox::MailboxCommand;
 use model::mailbox::row::flag;
+use model::{FolderId, NodeId};
 
 const LARGE_BYTES: usize = 100_000;
 
@@ -107,4 +108,23 @@ async fn a_follower_that_the_log_no_longer_reaches_takes_a_snapshot_with_bodies(
     world.propose(99, world.append(1, b"Subject: and it goes on\r\n\r\n")).await;
     world.settle().await;
     assert_eq!(world.assert_same().len(), 43);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_a_snapshot_come_no_faster_than_the_rate() {
+    let world = World::three().await;
+    world.propose(1, create_account()).await;
+    let leader = world.replica(1);
+    assert!(leader.compact().await);
+    assert!(leader.purge(leader.last_log().unwrap()).await);
+    let rate = &world.node(1).parts.wire.catch_up;
+    assert!(!rate.is_used(), "there are no bodies that could have been asked for");
+    let member = Member { node: NodeId(2), address: String::new() };
+    leader.add_learner(replica_on(2), member, patience()).await.unwrap();
+    world.asked(2, Service::Snapshot).await;
+    let late = patience();
+    while !rate.is_used() {
+        assert!(Instant::now() < late, "the rate is never asked");
+        tokio::task::yield_now().await;
+    }
 }

@@ -1,5 +1,11 @@
 //! What the unit tests of this crate share.
 
+mod streams;
+mod virtual_time;
+
+pub use streams::streams;
+pub use virtual_time::on_virtual_time;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
