@@ -6,6 +6,7 @@ mod banner;
 mod first_start;
 mod health;
 mod listeners;
+mod local_directory;
 mod protocols;
 mod signals;
 mod standing;
@@ -13,21 +14,20 @@ mod standing;
 use crate::admin::{self, AdminService, NodeFacts};
 use crate::config::{Config, Service};
 use crate::context::Services;
-use crate::limits::{DIRECTORY_CATCH_UP_TIMEOUT, READ_AGAIN_WAIT, STOP_TIMEOUT};
+use crate::limits::STOP_TIMEOUT;
 use crate::metrics::Metrics;
 use crate::net::{Balancers, BoundListener, Gate, Network, NetworkError, NetworkOptions, Permits};
 use crate::queue::Queue;
-use crate::services::directory::{Directory, DirectorySource};
+use crate::services::directory::Directory;
 use crate::services::leadership::Gains;
 use crate::services::passwords::Passwords;
-use crate::services::reading::read_until;
 use crate::tls::{self, CertificateFiles, Tls, TlsError};
 use crate::{net, runtime};
 use cluster::{Clock, Cluster, StartOptions, SystemClock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use local_directory::LocalDirectory;
 use model::directory::view;
-use model::{GroupId, ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -171,30 +171,6 @@ fn self_signed_names(config: &Config) -> Vec<String> {
         names.push("localhost".to_owned());
     }
     names
-}
-
-struct LocalDirectory(Cluster);
-
-impl DirectorySource for LocalDirectory {
-    fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
-        match self.0.read_stale(GroupId::DIRECTORY) {
-            Ok(view) => Ok(Box::new(view)),
-            Err(error) => Err(ReadError(error.to_string())),
-        }
-    }
-
-    /// The rows read afterwards are those here: rows that another node could show do not count.
-    fn catch_up(&self) -> BoxFuture<'_, bool> {
-        async {
-            loop {
-                match read_until(&self.0, GroupId::DIRECTORY, DIRECTORY_CATCH_UP_TIMEOUT).await {
-                    Ok(rows) if rows.is_elsewhere() => tokio::time::sleep(READ_AGAIN_WAIT).await,
-                    caught_up => return caught_up.is_ok(),
-                }
-            }
-        }
-        .boxed()
-    }
 }
 
 async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
