@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod boot;
+mod children;
 pub mod cli;
 pub mod config;
 pub mod context;

@@ -3,11 +3,11 @@
 use super::listener::{ListenerActor, ListenerSpec, ListenerStart};
 use super::socket;
 use super::{Gate, Permits, Security};
+use crate::children::{Children, remind};
 use crate::limits::{LISTENER_RESTART_WAIT_MAX, LISTENER_RESTART_WAIT_MIN, STOP_TIMEOUT};
 use crate::metrics::Metrics;
 use crate::tls::Tls;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use std::collections::HashMap;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -130,19 +130,17 @@ struct Child {
     wait: Duration,
 }
 
-type Children = HashMap<ActorId, Child>;
-
 impl Actor for SupervisorActor {
     type Msg = SupervisorMessage;
-    type State = Children;
+    type State = Children<Child>;
     type Arguments = Vec<ListenerStart>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<SupervisorMessage>,
         starts: Vec<ListenerStart>,
-    ) -> Result<Children, ActorProcessingErr> {
-        let mut children = Children::new();
+    ) -> Result<Children<Child>, ActorProcessingErr> {
+        let mut children = Children::default();
         for start in starts {
             spawn_listener(&myself, start, LISTENER_RESTART_WAIT_MIN, &mut children).await?;
         }
@@ -153,7 +151,7 @@ impl Actor for SupervisorActor {
         &self,
         myself: ActorRef<SupervisorMessage>,
         SupervisorMessage::Restart(start, wait): SupervisorMessage,
-        children: &mut Children,
+        children: &mut Children<Child>,
     ) -> Result<(), ActorProcessingErr> {
         let name = start.spec.name;
         if let Err(error) = spawn_listener(&myself, (*start).clone(), wait, children).await {
@@ -167,14 +165,9 @@ impl Actor for SupervisorActor {
         &self,
         myself: ActorRef<SupervisorMessage>,
         event: SupervisionEvent,
-        children: &mut Children,
+        children: &mut Children<Child>,
     ) -> Result<(), ActorProcessingErr> {
-        let (who, reason) = match event {
-            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_default()),
-            _ => return Ok(()),
-        };
-        if let Some(child) = children.remove(&who.get_id())
+        if let Some((child, reason)) = children.ended(event)
             && !child.start.gate.stop().is_cancelled()
         {
             tracing::error!(listener = child.start.spec.name, reason, "a listener failed and is started again");
@@ -188,7 +181,7 @@ async fn spawn_listener(
     myself: &ActorRef<SupervisorMessage>,
     start: ListenerStart,
     wait: Duration,
-    children: &mut Children,
+    children: &mut Children<Child>,
 ) -> Result<(), ActorProcessingErr> {
     let supervisor: ActorCell = myself.get_cell();
     let (listener, _) = ListenerActor::spawn_linked(None, ListenerActor, start.clone(), supervisor).await?;
@@ -198,6 +191,5 @@ async fn spawn_listener(
 
 fn restart_later(myself: &ActorRef<SupervisorMessage>, start: ListenerStart, wait: Duration) {
     let next_wait = (wait * 2).min(LISTENER_RESTART_WAIT_MAX);
-    // The timer lives no longer than the supervisor: a message to a stopped actor goes nowhere.
-    drop(myself.send_after(wait, move || SupervisorMessage::Restart(Box::new(start), next_wait)));
+    remind(myself, wait, move || SupervisorMessage::Restart(Box::new(start), next_wait));
 }

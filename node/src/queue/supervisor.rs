@@ -2,11 +2,12 @@
 
 use super::shard::{ShardMessage, ShardQueue, ShardStart};
 use super::worker::Worker;
+use crate::children::{Children, remind};
 use crate::limits::{DELIVERIES_MAX, QUEUE_STOP_TIMEOUT, QUEUE_TROUBLE_WAIT};
 use crate::services::leadership::Gains;
 use model::GroupId;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use std::collections::{BTreeSet, HashMap};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -79,19 +80,17 @@ struct Child {
     start: ShardStart,
 }
 
-type Children = HashMap<ActorId, Child>;
-
 impl Actor for Supervisor {
     type Msg = Message;
-    type State = Children;
+    type State = Children<Child>;
     type Arguments = Vec<ShardStart>;
 
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
         starts: Vec<ShardStart>,
-    ) -> Result<Children, ActorProcessingErr> {
-        let mut children = Children::new();
+    ) -> Result<Children<Child>, ActorProcessingErr> {
+        let mut children = Children::default();
         for start in starts {
             spawn(&myself, start, &mut children).await?;
         }
@@ -102,12 +101,12 @@ impl Actor for Supervisor {
         &self,
         myself: ActorRef<Message>,
         message: Message,
-        children: &mut Children,
+        children: &mut Children<Child>,
     ) -> Result<(), ActorProcessingErr> {
         let start = match message {
             Message::Restart(start) => start,
             Message::Led(groups) => {
-                for child in children.values().filter(|child| groups.contains(&child.start.shard)) {
+                for child in children.iter().filter(|child| groups.contains(&child.start.shard)) {
                     // A queue that has just failed looks around when it is started again.
                     let _ = child.actor.cast(ShardMessage::Led);
                 }
@@ -127,14 +126,9 @@ impl Actor for Supervisor {
         &self,
         myself: ActorRef<Message>,
         event: SupervisionEvent,
-        children: &mut Children,
+        children: &mut Children<Child>,
     ) -> Result<(), ActorProcessingErr> {
-        let (who, reason) = match event {
-            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_default()),
-            _ => return Ok(()),
-        };
-        if let Some(Child { start, .. }) = children.remove(&who.get_id())
+        if let Some((Child { start, .. }, reason)) = children.ended(event)
             && !start.stop.is_cancelled()
         {
             tracing::error!(shard = start.shard.0, reason, "the queue of a shard failed and is started again");
@@ -147,7 +141,7 @@ impl Actor for Supervisor {
 async fn spawn(
     myself: &ActorRef<Message>,
     start: ShardStart,
-    children: &mut Children,
+    children: &mut Children<Child>,
 ) -> Result<(), ActorProcessingErr> {
     let (actor, _) = ShardQueue::spawn_linked(None, ShardQueue, start.clone(), myself.get_cell()).await?;
     children.insert(actor.get_id(), Child { actor, start });
@@ -155,6 +149,5 @@ async fn spawn(
 }
 
 fn restart_later(myself: &ActorRef<Message>, start: ShardStart) {
-    // The timer lives no longer than the supervisor: a message to a stopped actor goes nowhere.
-    drop(myself.send_after(QUEUE_TROUBLE_WAIT, move || Message::Restart(Box::new(start))));
+    remind(myself, QUEUE_TROUBLE_WAIT, move || Message::Restart(Box::new(start)));
 }
