@@ -189,6 +189,12 @@ impl Cluster {
         if others.is_empty() { Push::to_nobody() } else { self.inner.wire.pushes.begin(&transport, &others) }
     }
 
+    /// Waits until it is certain that another process runs as this node, on a copy of its data directory, and the other
+    /// nodes keep to that one. This process must not serve any more; says why.
+    pub async fn displaced(&self) -> String {
+        self.inner.transport.displaced().await
+    }
+
     /// The node's store, for what is local to it.
     pub fn store(&self) -> &Store {
         &self.inner.store

@@ -146,6 +146,20 @@ pub const BULK_STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 /// Bytes of all streams of a connection that may wait unread, or unacknowledged: several streams may stand still
 /// without holding up the rest.
 pub const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+/// How long a process may take to acknowledge something before another process of its node is let in.
+pub const TWIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+pub const TWIN_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// Refusals in a row by one peer after which a process takes itself for the copy of one that runs.
+pub const TWIN_REFUSALS_MIN: u32 = 3;
+/// And for how long at least it must have been refused: what a dead process had sent has arrived by then.
+pub const TWIN_REFUSED_FOR_MIN: Duration = Duration::from_secs(1);
+/// For how long a process is taken for one that was just started.
+pub const TWIN_YOUNG_FOR: Duration = Duration::from_secs(30);
+/// For how long a process must have been refused that runs for longer: a copy that was just started has given up by then.
+pub const TWIN_REFUSED_FOR_MIN_LATER: Duration = Duration::from_secs(10);
+/// Bytes of unread datagrams a connection keeps: they are sent to be acknowledged, not to be read.
+pub const PROBE_BYTES_KEPT: usize = 64;
 /// How long a stopping node waits for its peers to hear of it.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Complaints about what arrives on the cluster port that are remembered so that each is logged once.

@@ -9,10 +9,13 @@ use crate::transport::dial::peer_certificate;
 use crate::transport::error::{CallError, Code, tell};
 use crate::transport::frame::{Duplex, FrameReceiver, FrameSender};
 use crate::transport::service::Service;
+use crate::transport::table::Admission;
+use crate::transport::twin::Instance;
 use crate::transport::{JOIN_PROTOCOL, MEMBER_PROTOCOL, Shared, VERSION, stranger};
 use model::NodeId;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -60,16 +63,34 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Option<(Connection, Visit
     }
     let admitted = match peer_certificate(&connection) {
         Some(certificate) if protocol.as_deref() == Some(MEMBER_PROTOCOL) => {
-            shared.table.lock().admit(&certificate, &connection)
+            admit(shared, &certificate, &connection).await
         }
-        _ => Err("it shows no certificate".into()),
+        _ => Err((Code::NotAdmitted, "it shows no certificate".into())),
     };
     match admitted {
         Ok(node) => Some((connection, Visitor::Member(node))),
-        Err(reason) => {
+        Err((code, reason)) => {
             shared.complaints.log(&from, &format!("a connection was not let in: {reason}"));
-            connection.close(Code::NotAdmitted.number(), format!("not let in: {reason}").as_bytes());
+            connection.close(code.number(), format!("not let in: {reason}").as_bytes());
             None
+        }
+    }
+}
+
+/// Lets a member in, unless another process of it is here and alive.
+async fn admit(
+    shared: &Shared,
+    certificate: &CertificateDer<'_>,
+    connection: &Connection,
+) -> Result<NodeId, (Code, String)> {
+    let refused = |reason| (Code::NotAdmitted, reason);
+    let heard = timeout(HANDSHAKE_TIMEOUT, Instance::hear(connection)).await;
+    let instance = heard.map_err(|_| refused("it does not say which process it is".into()))?.map_err(refused)?;
+    loop {
+        let admission = shared.table.lock().admit(certificate, connection, instance).map_err(refused)?;
+        match admission {
+            Admission::Member(node) => return Ok(node),
+            Admission::Rivals(node, rivals) => shared.outlive(node, &rivals).await.map_err(|why| (Code::Twin, why))?,
         }
     }
 }
@@ -78,7 +99,7 @@ async fn serve(shared: Arc<Shared>, connection: Connection, visitor: Visitor) {
     match visitor {
         Visitor::Stranger => stranger::serve(&shared, connection).await,
         Visitor::Member(node) => {
-            if say_hello(&connection).await.is_err() {
+            if shared.instance.say(&connection).await.is_err() {
                 return;
             }
             let room = Arc::new(Semaphore::new(CALLED_BYTES_MAX));
@@ -90,16 +111,9 @@ async fn serve(shared: Arc<Shared>, connection: Connection, visitor: Visitor) {
                     }
                 });
             }
+            shared.refusals.ended(node, &connection.closed().await);
         }
     }
-}
-
-async fn say_hello(connection: &Connection) -> Result<(), CallError> {
-    let mut hello = connection.open_uni().await.map_err(CallError::before_asking)?;
-    hello.write_all(&[VERSION]).await.map_err(CallError::of_write)?;
-    // It fails only on a stream that has ended already.
-    let _ = hello.finish();
-    Ok(())
 }
 
 /// Carries one stream out; an error is what is wrong with it, not that it was cut.

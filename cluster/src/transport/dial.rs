@@ -9,7 +9,8 @@ use crate::runtime::{Instant, timeout};
 use crate::transport::error::{CallError, Code, TransportError, tell};
 use crate::transport::service::Lane;
 use crate::transport::table::{Peer, PeerStatus};
-use crate::transport::{Shared, VERSION, settings};
+use crate::transport::twin::{Instance, Refusals};
+use crate::transport::{Shared, settings};
 use futures::FutureExt;
 use futures::future::select_ok;
 use model::NodeId;
@@ -26,52 +27,53 @@ pub struct Dialer {
     endpoint: Endpoint,
     control: ClientConfig,
     bulk: ClientConfig,
+    instance: Instance,
+    refusals: Arc<Refusals>,
 }
 
 impl Dialer {
-    /// Dials from `endpoint`.
-    pub fn new(endpoint: Endpoint, authority: &Arc<Authority>) -> Result<Self, TransportError> {
+    /// Dials from `endpoint` as the process `instance`; who turns it away is written to `refusals`.
+    pub fn new(
+        endpoint: Endpoint,
+        authority: &Arc<Authority>,
+        instance: Instance,
+        refusals: Arc<Refusals>,
+    ) -> Result<Self, TransportError> {
         let control = settings::client(authority, Lane::Control)?;
-        Ok(Dialer { endpoint, control, bulk: settings::client(authority, Lane::Bulk)? })
+        Ok(Dialer { endpoint, control, bulk: settings::client(authority, Lane::Bulk)?, instance, refusals })
     }
 
     /// Tries where the directory says that the peer is, and `seen` at the same time.
-    async fn dial(
-        &self,
-        node: NodeId,
-        peer: &Peer,
-        lane: Lane,
-        seen: Option<SocketAddr>,
-    ) -> Result<Connection, String> {
+    async fn dial(&self, node: NodeId, peer: &Peer, lane: Lane, seen: Option<SocketAddr>) -> Result<Reached, String> {
         let listed = self.dial_listed(node, peer, lane);
         match seen {
             Some(address) => {
                 let seen = self.attempt(node, peer, lane, address);
-                select_ok([listed.boxed(), seen.boxed()]).await.map(|(connection, _)| connection)
+                select_ok([listed.boxed(), seen.boxed()]).await.map(|(reached, _)| reached)
             }
             None => listed.await,
         }
     }
 
-    async fn dial_listed(&self, node: NodeId, peer: &Peer, lane: Lane) -> Result<Connection, String> {
+    async fn dial_listed(&self, node: NodeId, peer: &Peer, lane: Lane) -> Result<Reached, String> {
         let mut reason = format!("{} has no address", peer.address);
         for address in resolve(&peer.address).await? {
             match self.attempt(node, peer, lane, address).await {
-                Ok(connection) => return Ok(connection),
+                Ok(reached) => return Ok(reached),
                 Err(error) => reason = error,
             }
         }
         Err(reason)
     }
 
-    async fn attempt(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Connection, String> {
+    async fn attempt(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Reached, String> {
         match timeout(DIAL_TIMEOUT, self.connect(node, peer, lane, address)).await {
             Ok(connected) => connected.map_err(|error| format!("{address}: {error}")),
             Err(_) => Err(format!("{address} does not answer")),
         }
     }
 
-    async fn connect(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Connection, String> {
+    async fn connect(&self, node: NodeId, peer: &Peer, lane: Lane, address: SocketAddr) -> Result<Reached, String> {
         let config = match lane {
             Lane::Control => self.control.clone(),
             Lane::Bulk => self.bulk.clone(),
@@ -82,15 +84,28 @@ impl Dialer {
             connection.close(Code::NotAdmitted.number(), b"the directory pins another key for this node");
             return Err(format!("node {} shows another key than the directory pins", node.0));
         }
-        let mut hello = connection.accept_uni().await.map_err(|error| tell(&error))?;
-        let mut version = [0];
-        hello.read_exact(&mut version).await.map_err(|error| error.to_string())?;
-        if version != [VERSION] {
-            return Err(format!("node {} speaks version {version:?} of the transport", node.0));
+        match self.greet(&connection).await {
+            Ok(instance) => {
+                self.refusals.let_in(node);
+                Ok((connection, instance))
+            }
+            Err(reason) => {
+                if let Some(end) = connection.close_reason() {
+                    self.refusals.ended(node, &end);
+                }
+                Err(reason)
+            }
         }
-        Ok(connection)
+    }
+
+    async fn greet(&self, connection: &Connection) -> Result<Instance, String> {
+        self.instance.say(connection).await.map_err(|error| error.to_string())?;
+        Instance::hear(connection).await
     }
 }
+
+/// A connection, and the process it leads to.
+type Reached = (Connection, Instance);
 
 /// Looks an address up; what to try, in order.
 pub async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
@@ -125,6 +140,7 @@ enum State {
     Dialing,
     Connected {
         connection: Connection,
+        instance: Instance,
         since: Instant,
     },
     /// The peer was removed.
@@ -211,16 +227,22 @@ impl Outgoing {
     fn dial(self: Arc<Self>, shared: Arc<Shared>, lane: Lane, failures: u32) {
         shared.clone().spawn(async move {
             let seen = self.seen.lock().filter(|_| failures > 0);
-            let dialed = shared.dialer.dial(self.node, &self.peer, lane, seen).await;
+            let mut dialed = shared.dialer.dial(self.node, &self.peer, lane, seen).await;
+            if let Ok((connection, instance)) = &dialed
+                && let Err(reason) = shared.know_process(self.node, *instance).await
+            {
+                connection.close(Code::Twin.number(), reason.as_bytes());
+                dialed = Err(reason);
+            }
             self.lane(lane).send_if_modified(|state| {
                 if !matches!(state, State::Dialing) {
-                    if let Ok(connection) = &dialed {
+                    if let Ok((connection, _)) = &dialed {
                         connection.close(Code::Removed.number(), b"this node is no member as it was");
                     }
                     return false;
                 }
                 *state = match dialed {
-                    Ok(connection) => State::Connected { connection, since: Instant::now() },
+                    Ok((connection, instance)) => State::Connected { connection, instance, since: Instant::now() },
                     Err(reason) => {
                         if shared.complaints.is_first(&self.peer.address, &reason) {
                             tracing::warn!(node = self.node.0, "the node cannot be reached: {reason}");
@@ -244,6 +266,14 @@ impl Outgoing {
         }
     }
 
+    /// The connections that were made, and which process each leads to.
+    pub fn connections(&self) -> impl Iterator<Item = (Instance, Connection)> {
+        [Lane::Control, Lane::Bulk].into_iter().filter_map(|lane| match &*self.lane(lane).borrow() {
+            State::Connected { connection, instance, .. } => Some((*instance, connection.clone())),
+            _ => None,
+        })
+    }
+
     /// How the peer stands.
     pub fn status(&self) -> PeerStatus {
         let mut status = PeerStatus {
@@ -258,7 +288,7 @@ impl Outgoing {
         };
         for lane in [Lane::Control, Lane::Bulk] {
             match &*self.lane(lane).borrow() {
-                State::Connected { connection, since } if connection.close_reason().is_none() => {
+                State::Connected { connection, since, .. } if connection.close_reason().is_none() => {
                     let stats = connection.stats();
                     status.sent_bytes += stats.udp_tx.bytes;
                     status.received_bytes += stats.udp_rx.bytes;

@@ -75,6 +75,8 @@ pub enum Code {
     BadFrame = 7,
     /// Too many are asking at a time.
     Busy = 8,
+    /// Another process of the same node is connected and answers.
+    Twin = 9,
 }
 
 impl Code {

@@ -9,7 +9,8 @@
 //! stream   = version(1) service(1) frame*
 //! frame    = length(4, big endian) bytes
 //! call     = request frame; answered by one frame: status(1: 0 answered, 1 refused) bytes
-//! hello    = version(1), sent on a stream of its own by the node that accepted a member's connection
+//! hello    = version(1) instance(8), sent on a stream of its own by the member that dials, and then by the one that
+//!            has let it in; the instance is drawn by each process
 //! ```
 
 mod accept;
@@ -24,6 +25,7 @@ mod stranger;
 mod table;
 #[cfg(test)]
 mod tests;
+mod twin;
 
 pub use error::{CallError, JoinError, TransportError};
 pub use frame::{Duplex, FrameReceiver, FrameSender};
@@ -51,6 +53,7 @@ use table::Table;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use twin::{Instance, Refusals};
 
 /// The version of everything in this folder; in the protocol name and in front of every stream.
 const VERSION: u8 = 1;
@@ -107,6 +110,9 @@ struct Shared {
     dialer: Dialer,
     table: Mutex<Table>,
     complaints: Complaints,
+    /// This process among others of this node, which there should not be.
+    instance: Instance,
+    refusals: Arc<Refusals>,
     handshakes: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     stopping: CancellationToken,
@@ -126,13 +132,16 @@ impl Transport {
         let endpoint = settings::endpoint(&authority);
         let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime));
         let endpoint = endpoint.map_err(|error| TransportError::Bind { address: bind, error })?;
+        let (instance, refusals) = (Instance::draw().map_err(TransportError::Tls)?, Arc::<Refusals>::default());
         let shared = Arc::new(Shared {
-            dialer: Dialer::new(endpoint.clone(), &authority)?,
+            dialer: Dialer::new(endpoint.clone(), &authority, instance, refusals.clone())?,
             endpoint,
             authority,
             handler,
             table: Mutex::default(),
             complaints: Complaints::default(),
+            instance,
+            refusals,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             stopping: CancellationToken::new(),
@@ -149,6 +158,18 @@ impl Transport {
         match &self.way {
             Way::Quic(shared) => shared.endpoint.local_addr().unwrap_or(unknown),
             Way::Given(port) => port.local_address(),
+        }
+    }
+
+    /// Waits until it is certain that another process runs as this node and its peers keep to that one: this process
+    /// must not serve. Says why.
+    pub async fn displaced(&self) -> String {
+        match &self.way {
+            Way::Quic(shared) => {
+                let peer = shared.refusals.displaced().await;
+                format!("node {} does not let this process in: {}", peer.0, twin::refusal(self.node))
+            }
+            Way::Given(_) => std::future::pending().await,
         }
     }
 
@@ -265,6 +286,24 @@ impl Shared {
         let outgoing = self.table.lock().outgoing(node);
         let outgoing = outgoing.ok_or_else(|| CallError::Unreachable(format!("node {} is no known peer", node.0)))?;
         outgoing.connection(self, lane, deadline).await
+    }
+
+    /// Makes sure that a connection with this process of a node leaves no other one of it connected; an error when
+    /// another one is alive.
+    async fn know_process(&self, node: NodeId, instance: Instance) -> Result<(), String> {
+        let rivals = self.table.lock().rivals(node, instance);
+        self.outlive(node, &rivals).await
+    }
+
+    /// Closes the connections of a process that has ended; an error when it has not.
+    async fn outlive(&self, node: NodeId, rivals: &[Connection]) -> Result<(), String> {
+        if twin::is_alive(rivals).await {
+            return Err(twin::refusal(node));
+        }
+        rivals
+            .iter()
+            .for_each(|rival| rival.close(Code::Replaced.number(), b"a newer process of this node took its place"));
+        Ok(())
     }
 
     /// Runs a task until it ends or the transport stops.

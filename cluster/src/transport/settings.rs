@@ -3,7 +3,7 @@
 use crate::authority::Authority;
 use crate::limits::{
     BULK_STREAM_WINDOW, CONNECTION_WINDOW, CONTROL_STREAM_WINDOW, HANDSHAKES_MAX, KEEP_ALIVE_INTERVAL,
-    ROUND_TRIP_ASSUMED, SILENCE_MAX, STREAMS_MAX,
+    PROBE_BYTES_KEPT, ROUND_TRIP_ASSUMED, SILENCE_MAX, STREAMS_MAX,
 };
 use crate::transport::error::TransportError;
 use crate::transport::service::Lane;
@@ -91,7 +91,7 @@ fn roots(authority: &Authority) -> Result<Arc<RootCertStore>, TransportError> {
 pub enum Side {
     /// Whoever connects opens the streams.
     Accepting,
-    /// A lane to a peer; the peer opens one stream, for its hello.
+    /// A lane to a peer. Either side opens one stream for its hello.
     Dialing(Lane),
     /// A connection for one question.
     Asking,
@@ -99,7 +99,7 @@ pub enum Side {
 
 fn transport(side: Side) -> TransportConfig {
     let (calls_in, hellos_in, stream_window) = match side {
-        Side::Accepting => (STREAMS_MAX, 0, BULK_STREAM_WINDOW),
+        Side::Accepting => (STREAMS_MAX, 1, BULK_STREAM_WINDOW),
         Side::Dialing(Lane::Control) => (0, 1, CONTROL_STREAM_WINDOW),
         Side::Dialing(Lane::Bulk) => (0, 1, BULK_STREAM_WINDOW),
         Side::Asking => (0, 0, CONTROL_STREAM_WINDOW),
@@ -113,7 +113,8 @@ fn transport(side: Side) -> TransportConfig {
         .send_window(u64::from(CONNECTION_WINDOW))
         .max_idle_timeout(IdleTimeout::try_from(SILENCE_MAX).ok())
         .initial_rtt(ROUND_TRIP_ASSUMED)
-        .datagram_receive_buffer_size(None);
+        // Datagrams are never read: what arrives was acknowledged, which is all that is asked (see `twin`).
+        .datagram_receive_buffer_size(Some(PROBE_BYTES_KEPT));
     // One side is enough to keep a connection alive.
     if let Side::Dialing(_) = side {
         config.keep_alive_interval(Some(KEEP_ALIVE_INTERVAL));

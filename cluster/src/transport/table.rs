@@ -6,6 +6,7 @@ use crate::limits::CONNECTIONS_PER_PEER_MAX;
 use crate::runtime::Instant;
 use crate::transport::dial::Outgoing;
 use crate::transport::error::Code;
+use crate::transport::twin::Instance;
 use model::NodeId;
 use quinn::Connection;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -53,7 +54,15 @@ pub struct Table {
 
 struct Entry {
     outgoing: Arc<Outgoing>,
-    incoming: Vec<Connection>,
+    incoming: Vec<(Instance, Connection)>,
+}
+
+/// What is to be done with a connection whose certificate is that of a peer.
+pub enum Admission {
+    /// It was let in.
+    Member(NodeId),
+    /// Another process of that node has these, and may be alive.
+    Rivals(NodeId, Vec<Connection>),
 }
 
 impl Table {
@@ -77,8 +86,13 @@ impl Table {
         self.peers.get(&node).map(|entry| entry.outgoing.clone())
     }
 
-    /// Lets a connection in whose handshake proved the key of `certificate`, or says why not.
-    pub fn admit(&mut self, certificate: &CertificateDer<'_>, connection: &Connection) -> Result<NodeId, String> {
+    /// Lets a connection of a process in whose handshake proved the key of `certificate`, or says why not.
+    pub fn admit(
+        &mut self,
+        certificate: &CertificateDer<'_>,
+        connection: &Connection,
+        instance: Instance,
+    ) -> Result<Admission, String> {
         let key = certificate_key_hash(certificate).ok_or("its certificate cannot be read")?;
         let mut peers = self.peers.iter_mut();
         let known = peers.find(|(_, entry)| entry.outgoing.peer.key == key);
@@ -86,20 +100,34 @@ impl Table {
         if !is_named(certificate, *node) {
             return Err(format!("the certificate is not that of node {}", node.0));
         }
-        entry.incoming.retain(|connection| connection.close_reason().is_none());
-        if entry.incoming.len() >= CONNECTIONS_PER_PEER_MAX {
-            entry.incoming.remove(0).close(Code::Replaced.number(), b"newer connections took its place");
+        let rivals = entry.rivals(instance);
+        if !rivals.is_empty() {
+            return Ok(Admission::Rivals(*node, rivals));
         }
-        entry.incoming.push(connection.clone());
+        entry.incoming.retain(|(_, connection)| connection.close_reason().is_none());
+        if entry.incoming.len() >= CONNECTIONS_PER_PEER_MAX {
+            entry.incoming.remove(0).1.close(Code::Replaced.number(), b"newer connections took its place");
+        }
+        entry.incoming.push((instance, connection.clone()));
         entry.outgoing.saw(connection.remote_address());
-        Ok(*node)
+        Ok(Admission::Member(*node))
+    }
+
+    /// The connections of other processes of that node than this one, as far as is known.
+    pub fn rivals(&self, node: NodeId, instance: Instance) -> Vec<Connection> {
+        self.peers.get(&node).map(|entry| entry.rivals(instance)).unwrap_or_default()
     }
 
     /// How the peers stand, by node.
     pub fn status(&self) -> Vec<PeerStatus> {
         let status = |entry: &Entry| {
             let mut status = entry.outgoing.status();
-            for connection in entry.incoming.iter().filter(|connection| connection.close_reason().is_none()) {
+            for connection in entry
+                .incoming
+                .iter()
+                .map(|(_, connection)| connection)
+                .filter(|connection| connection.close_reason().is_none())
+            {
                 let stats = connection.stats();
                 status.sent_bytes += stats.udp_tx.bytes;
                 status.received_bytes += stats.udp_rx.bytes;
@@ -113,7 +141,13 @@ impl Table {
 impl Entry {
     fn close(&self, code: Code, reason: &[u8]) {
         self.outgoing.close();
-        self.incoming.iter().for_each(|connection| connection.close(code.number(), reason));
+        self.incoming.iter().for_each(|(_, connection)| connection.close(code.number(), reason));
+    }
+
+    fn rivals(&self, instance: Instance) -> Vec<Connection> {
+        let known = self.incoming.iter().cloned().chain(self.outgoing.connections());
+        let others = known.filter(|(of, connection)| *of != instance && connection.close_reason().is_none());
+        others.map(|(_, connection)| connection).collect()
     }
 }
 

@@ -379,3 +379,77 @@ async fn a_renewed_certificate_is_shown_by_the_next_connection() {
     let refused = one.call(&two, Service::Vote, b"").await;
     assert!(matches!(&refused, Err(CallError::Unreachable(_))), "{refused:?}");
 }
+
+/// Another process on a copy of a node's data directory.
+async fn copy(of: &Node, peers: &[&Node]) -> Transport {
+    let copy = Transport::bind(options(&of.authority, of.id, &of.handler, 0)).await.unwrap();
+    copy.set_peers(peers.iter().map(|node| (node.id, node.peer())).collect());
+    copy
+}
+
+/// Calls a node until `transport` is displaced by another process; why, and what came of the calls.
+async fn until_displaced(transport: &Transport, to: NodeId) -> (String, Vec<Result<Bytes, CallError>>) {
+    let (mut displaced, mut answers) = (std::pin::pin!(transport.displaced()), Vec::new());
+    let calling = async {
+        loop {
+            tokio::select! {
+                biased;
+                why = &mut displaced => break why,
+                answer = transport.call(to, Service::Vote, Bytes::new(), later()) => answers.push(answer),
+            }
+        }
+    };
+    let why = timeout_at(later(), calling).await.expect("it is never displaced");
+    (why, answers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_node_is_turned_away_while_the_node_answers() {
+    for node_dials in [true, false] {
+        let [one, two] = nodes().await;
+        let (from, to) = if node_dials { (&two, &one) } else { (&one, &two) };
+        from.call(to, Service::Vote, b"here").await.unwrap();
+        let copy = copy(&two, &[&one]).await;
+        let (why, answers) = until_displaced(&copy, one.id).await;
+        assert!(why.contains("another process runs as node 2"), "{why}");
+        assert!(answers.iter().all(|answer| matches!(answer, Err(CallError::Unreachable(_)))), "{answers:?}");
+        assert!(one.transport.quic().complaints.logged().iter().any(|complaint| complaint.contains("another process")));
+        assert!(from.call(to, Service::Vote, b"still here").await.is_ok());
+        assert!(to.call(from, Service::Vote, b"still here").await.is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stood_still_is_replaced_and_told_when_it_wakes_up() {
+    let [one, two] = nodes().await;
+    two.transport.shutdown().await;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let peers = BTreeMap::from([(one.id, one.peer())]);
+    let (to, options) = (one.id, options(&two.authority, two.id, &two.handler, 0));
+    let starting = runtime.spawn(async move {
+        let first = Transport::bind(options).await.unwrap();
+        first.set_peers(peers);
+        first.call(to, Service::Vote, Bytes::new(), later()).await.map(|_| first)
+    });
+    let first = starting.await.unwrap().unwrap();
+    // The only thread of its runtime waits, as all do in a process that is stopped.
+    let (stops, stopped) = tokio::sync::oneshot::channel();
+    let (wakes, woken) = std::sync::mpsc::channel::<()>();
+    runtime.spawn(async move {
+        stops.send(()).unwrap();
+        let _ = woken.recv();
+    });
+    stopped.await.unwrap();
+    let second = copy(&two, &[&one]).await;
+    loop {
+        match second.call(one.id, Service::Vote, Bytes::new(), later()).await {
+            Ok(_) => break,
+            Err(error) => assert!(matches!(error, CallError::Unreachable(_)), "{error}"),
+        }
+    }
+    drop(wakes);
+    let (why, _) = runtime.spawn(async move { until_displaced(&first, to).await }).await.unwrap();
+    assert!(why.contains("another process runs as node 2"), "{why}");
+    assert!(second.call(one.id, Service::Vote, Bytes::new(), later()).await.is_ok());
+    runtime.shutdown_background();
+}
