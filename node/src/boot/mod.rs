@@ -63,6 +63,9 @@ pub enum BootError {
     /// The first domain and account.
     #[error("first start: {0}")]
     FirstStart(String),
+    /// The data directory was copied and the other copy runs.
+    #[error("this node stops: {0}. Remove this copy; to add a node, start a blank one with --join")]
+    Displaced(String),
     /// Anything else that should not happen.
     #[error("{0}")]
     Other(String),
@@ -83,7 +86,14 @@ pub async fn run(config: Config) -> Result<(), BootError> {
             return Ok(());
         }
     };
-    let reason = signals.next().await;
+    let displaced = started.services.cluster.clone();
+    let reason = tokio::select! {
+        reason = signals.next() => reason,
+        why = displaced.displaced() => {
+            // Sessions are not waited for: what they ask is the other process's to answer.
+            return Err(BootError::Displaced(why));
+        }
+    };
     tracing::info!(reason, "stopping");
     signals.end_at_once_when_told_again();
     stop(started).await
@@ -102,9 +112,19 @@ async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
     raise_file_limit();
     let store = open_store(&config.data).await?;
     let files = certificate_files(config)?;
-    let services = start_services(config, &store, Tls::load(&files)?).await?;
-    let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
-    let running = serve(&services, &files, started).await?;
+    let tls = Tls::load(&files)?;
+    let cluster = start_cluster(config, &store).await?;
+    let serving = async {
+        let services = start_services(config, cluster.clone(), tls).await?;
+        let first = first_start::prepare(&services, &config.domain).await.map_err(BootError::FirstStart)?;
+        let running = serve(&services, &files, started).await?;
+        Ok::<_, BootError>((services, first, running))
+    };
+    let (services, first, running) = tokio::select! {
+        biased;
+        why = cluster.displaced() => return Err(BootError::Displaced(why)),
+        serving = serving => serving?,
+    };
     let domain = local_domain(&services.directory, &config.domain);
     banner::print(config, &domain, &running.listeners, first.as_ref());
     Ok(Node { store, services, running })
@@ -173,8 +193,7 @@ fn self_signed_names(config: &Config) -> Vec<String> {
     names
 }
 
-async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result<Services, BootError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+async fn start_cluster(config: &Config, store: &Store) -> Result<Cluster, BootError> {
     let options = StartOptions {
         store: store.clone(),
         node_name: config.name.clone(),
@@ -186,13 +205,17 @@ async fn start_services(config: &Arc<Config>, store: &Store, tls: Tls) -> Result
             .join
             .as_ref()
             .map(|join| cluster::Join { address: join.address.to_string(), token: join.token.0.clone() }),
-        clock: Arc::clone(&clock),
+        clock: Arc::new(SystemClock),
         catch_up_bytes_per_second: config.catch_up_bytes_per_second,
         shards: model::limits::SHARDS,
         network: None,
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
     };
-    let cluster = Cluster::start(options).await?;
+    Ok(Cluster::start(options).await?)
+}
+
+async fn start_services(config: &Arc<Config>, cluster: Cluster, tls: Tls) -> Result<Services, BootError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let directory = Directory::new(LocalDirectory(cluster.clone()));
     let fake_salt_key =
         first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;

@@ -1,6 +1,7 @@
 //! Three equal nodes from outside: real processes that are killed, paused, cut off, filled up, added and removed while
 //! clients work. Each file shows one thing. Clusters take turns, whatever the number of test threads.
 
+mod a_copy_of_a_node;
 mod a_node_returns_elsewhere;
 mod all_nodes_are_killed;
 mod any_node_serves;
