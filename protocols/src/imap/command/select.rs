@@ -5,7 +5,7 @@ use super::sync::write_exists;
 use super::{Finish, News, Running, Step, call};
 use crate::imap::core::Core;
 use crate::imap::encode::{self, StateItems};
-use crate::imap::parser::command::{QresyncArguments, SelectArguments};
+use crate::imap::parser::select::{QresyncArguments, SelectArguments};
 use crate::imap::snapshot::Snapshot;
 use crate::imap::store::{Flags, Reply, Request, Selected, StoreError};
 use crate::imap::uids::UidRanges;

@@ -3,7 +3,8 @@
 use super::{Finish, News, Running, Step, call};
 use crate::imap::core::Core;
 use crate::imap::encode::{self, StateItems};
-use crate::imap::parser::command::{Addressing, StoreArguments};
+use crate::imap::parser::command::Addressing;
+use crate::imap::parser::store::StoreArguments;
 use crate::imap::store::{Reply, Request, StoreError, Stored};
 use crate::imap::uids::UidRanges;
 

@@ -2,13 +2,14 @@
 
 use super::cursor::{Cursor, ParseError, Parsed, syntax};
 use super::fetch::{FetchArguments, fetch};
-use super::flags::{mailbox, store_flags};
+use super::flags::mailbox;
 use super::list::{ListArguments, StatusItem, list, pattern, status_items};
 use super::search::{SearchArguments, search};
-use super::sequence::{SequenceSet, known_uids, plain_set, sequence_set};
-use crate::imap::store::{FlagNames, ModSeq, SpecialUse, StoreAction};
-use crate::imap::uids::UidRanges;
-use crate::limits::imap::ID_STRINGS_MAX;
+use super::select::{SelectArguments, select};
+use super::sequence::{SequenceSet, sequence_set};
+use super::session::session_command;
+use super::store::{StoreArguments, store};
+use crate::imap::store::SpecialUse;
 use crate::sasl::Password;
 
 /// One command, without its tag.
@@ -101,50 +102,6 @@ pub enum Addressing {
     Uid,
 }
 
-/// Arguments of SELECT and EXAMINE.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct SelectArguments {
-    /// The mailbox.
-    pub mailbox: String,
-    /// EXAMINE.
-    pub examine: bool,
-    /// `(CONDSTORE)`
-    pub condstore: bool,
-    /// `(QRESYNC (...))`
-    pub qresync: Option<QresyncArguments>,
-}
-
-/// RFC 7162 section 3.2.5.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct QresyncArguments {
-    /// Last known.
-    pub uidvalidity: u32,
-    /// Last known.
-    pub modseq: ModSeq,
-    /// UIDs the client knows of; `None`: all.
-    pub known_uids: Option<UidRanges>,
-    /// Sequence numbers and their UIDs as the client remembers them, in parallel.
-    pub matching: Option<MatchData>,
-}
-
-/// Ranges of sequence numbers and of UIDs that belong together, in parallel.
-pub type MatchData = (Vec<(u32, u32)>, Vec<(u32, u32)>);
-
-/// Arguments of STORE.
-#[derive(Debug, PartialEq, Eq)]
-pub struct StoreArguments {
-    /// Which messages.
-    pub set: SequenceSet,
-    /// RFC 7162 section 3.1.3.
-    pub unchanged_since: Option<ModSeq>,
-    /// How.
-    pub action: StoreAction,
-    /// `.SILENT`
-    pub silent: bool,
-    /// Which.
-    pub flags: FlagNames,
-}
-
 /// The tag of a command and what follows it; the tag is given back even when the rest is not understood.
 ///
 /// ```text
@@ -224,37 +181,10 @@ const ARGUMENT_COMMANDS: [&str; 22] = [
     "UNSUBSCRIBE",
 ];
 
-/// Commands about the session itself.
-fn session_command(cursor: &mut Cursor<'_>, name: &str) -> Parsed<Command> {
-    Ok(match name {
-        "AUTHENTICATE" => authenticate(cursor)?,
-        "LOGIN" => {
-            let username = cursor.astring_text()?;
-            cursor.space()?;
-            let password = Password::new(cursor.astring_text()?);
-            Command::Login { username, password }
-        }
-        "ID" => Command::Id(id_parameters(cursor)?),
-        "ENABLE" => {
-            let mut names = vec![cursor.atom()?.to_ascii_uppercase()];
-            while cursor.skip(b' ') && !cursor.at_end() {
-                names.push(cursor.atom()?.to_ascii_uppercase());
-            }
-            Command::Enable(names)
-        }
-        _ => {
-            if !cursor.atom()?.eq_ignore_ascii_case("DEFLATE") {
-                return syntax("Unknown compression mechanism");
-            }
-            Command::Compress
-        }
-    })
-}
-
 /// Commands about mailboxes.
 fn mailbox_command(cursor: &mut Cursor<'_>, name: &str, utf8: bool) -> Parsed<Command> {
     Ok(match name {
-        "SELECT" | "EXAMINE" => select(cursor, name == "EXAMINE", utf8)?,
+        "SELECT" | "EXAMINE" => Command::Select(select(cursor, name == "EXAMINE", utf8)?),
         "CREATE" => create(cursor, utf8)?,
         "DELETE" => Command::Delete(mailbox(cursor, utf8)?),
         "RENAME" => {
@@ -308,86 +238,6 @@ fn message_command(cursor: &mut Cursor<'_>, name: &str, addressing: Addressing, 
 }
 
 /// ```text
-/// authenticate = "AUTHENTICATE" SP auth-type [SP initial-resp]
-/// initial-resp = (base64 / "=")     ; RFC 4959
-/// ```
-fn authenticate(cursor: &mut Cursor<'_>) -> Parsed<Command> {
-    let mechanism = cursor.atom()?.to_owned();
-    let initial = if cursor.skip(b' ') {
-        let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-        Some(cursor.take_while(base64).to_vec())
-    } else {
-        None
-    };
-    Ok(Command::Authenticate { mechanism, initial })
-}
-
-/// ```text
-/// id-params-list = "(" [string SP nstring *(SP string SP nstring)] ")" / nil   ; RFC 2971
-/// ```
-fn id_parameters(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
-    let mut strings = Vec::new();
-    if cursor.skip_word("NIL") {
-        return Ok(strings);
-    }
-    cursor.expect(b'(', "Expected a list")?;
-    while !cursor.skip(b')') {
-        if strings.len() >= ID_STRINGS_MAX {
-            return syntax("Too many ID parameters");
-        }
-        let value = cursor.nstring()?.unwrap_or_default();
-        strings.push(String::from_utf8_lossy(&value).into_owned());
-        cursor.skip(b' ');
-    }
-    Ok(strings)
-}
-
-/// ```text
-/// select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"]
-/// select-param = "CONDSTORE" / "QRESYNC" SP "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"
-/// seq-match-data = "(" known-sequence-set SP known-uid-set ")"
-/// ```
-fn select(cursor: &mut Cursor<'_>, examine: bool, utf8: bool) -> Parsed<Command> {
-    let mailbox = mailbox(cursor, utf8)?;
-    let mut arguments = SelectArguments { mailbox, examine, ..SelectArguments::default() };
-    if cursor.skip_word(" (") {
-        loop {
-            match cursor.atom()?.to_ascii_uppercase().as_str() {
-                "CONDSTORE" => arguments.condstore = true,
-                "QRESYNC" => arguments.qresync = Some(qresync(cursor)?),
-                _ => return syntax("Unknown SELECT parameter"),
-            }
-            if cursor.skip(b')') {
-                break;
-            }
-            cursor.space()?;
-        }
-    }
-    Ok(Command::Select(arguments))
-}
-
-fn qresync(cursor: &mut Cursor<'_>) -> Parsed<QresyncArguments> {
-    let mut arguments = QresyncArguments::default();
-    cursor.space()?;
-    cursor.expect(b'(', "Expected QRESYNC parameters")?;
-    arguments.uidvalidity = cursor.nonzero()?;
-    cursor.space()?;
-    arguments.modseq = cursor.number64()?;
-    while cursor.skip(b' ') {
-        if cursor.skip(b'(') {
-            let sequences = plain_set(cursor)?;
-            cursor.space()?;
-            arguments.matching = Some((sequences, plain_set(cursor)?));
-            cursor.expect(b')', "Invalid QRESYNC parameters")?;
-        } else {
-            arguments.known_uids = Some(known_uids(cursor)?);
-        }
-    }
-    cursor.expect(b')', "Invalid QRESYNC parameters")?;
-    Ok(arguments)
-}
-
-/// ```text
 /// create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]
 /// ```
 fn create(cursor: &mut Cursor<'_>, utf8: bool) -> Parsed<Command> {
@@ -413,37 +263,6 @@ fn create(cursor: &mut Cursor<'_>, utf8: bool) -> Parsed<Command> {
     Ok(Command::Create { name, special_use })
 }
 
-/// ```text
-/// store = "STORE" SP sequence-set [SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"] SP store-att-flags
-/// store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
-/// ```
-fn store(cursor: &mut Cursor<'_>) -> Parsed<StoreArguments> {
-    let set = sequence_set(cursor)?;
-    cursor.space()?;
-    let mut unchanged_since = None;
-    if cursor.skip(b'(') {
-        if !cursor.skip_word("UNCHANGEDSINCE ") {
-            return syntax("Unknown STORE modifier");
-        }
-        unchanged_since = Some(cursor.number64()?);
-        cursor.expect(b')', "Unknown STORE modifier")?;
-        cursor.space()?;
-    }
-    let action = match (cursor.skip(b'+'), cursor.skip(b'-')) {
-        (true, false) => StoreAction::Add,
-        (false, true) => StoreAction::Remove,
-        (false, false) => StoreAction::Replace,
-        (true, true) => return syntax("Unknown STORE item"),
-    };
-    if !cursor.skip_word("FLAGS") {
-        return syntax("Unknown STORE item");
-    }
-    let silent = cursor.skip_word(".SILENT");
-    cursor.space()?;
-    let flags = store_flags(cursor)?;
-    Ok(StoreArguments { set, unchanged_since, action, silent, flags })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -454,25 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn select_with_parameters() {
-        let parsed = parse("a SELECT box (QRESYNC (7 9 1:5 (1,3 2,4)) CONDSTORE)").unwrap();
-        let Command::Select(arguments) = parsed else { panic!() };
-        let qresync = QresyncArguments {
-            uidvalidity: 7,
-            modseq: 9,
-            known_uids: Some(UidRanges::range(1, 5)),
-            matching: Some((vec![(1, 1), (3, 3)], vec![(2, 2), (4, 4)])),
+    fn messages_are_named_by_number_or_by_uid() {
+        let addressing = |text| match parse(text) {
+            Ok(Command::Store(_, addressing) | Command::Fetch(_, addressing)) => Some(addressing),
+            _ => None,
         };
-        assert_eq!((arguments.condstore, arguments.qresync), (true, Some(qresync)));
-    }
-
-    #[test]
-    fn store_forms() {
-        let parsed = parse("a UID STORE 1:* (UNCHANGEDSINCE 5) +flags.silent \\Seen $x").unwrap();
-        let Command::Store(arguments, Addressing::Uid) = parsed else { panic!() };
-        assert!(arguments.silent && arguments.action == StoreAction::Add);
-        assert_eq!(arguments.unchanged_since, Some(5));
-        assert_eq!(arguments.flags.keywords, ["$x"]);
+        assert_eq!(addressing("a STORE 1:* flags \\Seen"), Some(Addressing::Sequence));
+        assert_eq!(addressing("a UID STORE 1:* flags \\Seen"), Some(Addressing::Uid));
+        assert_eq!(addressing("a uid fetch 1 flags"), Some(Addressing::Uid));
     }
 
     #[test]

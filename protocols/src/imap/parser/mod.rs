@@ -10,4 +10,7 @@ pub mod flags;
 pub mod framing;
 pub mod list;
 pub mod search;
+pub mod select;
 pub mod sequence;
+pub mod session;
+pub mod store;
