@@ -3,13 +3,13 @@
 use crate::process;
 use crate::target::{Target, message};
 use clap::Args;
+use clients::imap::Imap;
 use serde_json::{Value, json};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
-use tests::client::imap::Imap;
 
 #[derive(Args)]
 pub struct Options {

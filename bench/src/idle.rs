@@ -3,11 +3,11 @@
 use crate::process;
 use crate::target::{Target, message};
 use clap::Args;
+use clients::imap::Imap;
 use serde_json::{Value, json};
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::client::imap::Imap;
 
 #[derive(Args)]
 pub struct LatencyOptions {

@@ -2,9 +2,9 @@
 
 use crate::target::{Target, message};
 use clap::Args;
+use clients::imap::Imap;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
-use tests::client::imap::Imap;
 
 #[derive(Args)]
 pub struct FillOptions {

@@ -3,13 +3,13 @@
 use crate::process;
 use crate::target::{Target, message};
 use clap::Args;
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use serde_json::{Value, json};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 
 #[derive(Args)]
 pub struct Options {

@@ -1,11 +1,11 @@
 //! The server under load: its addresses, its users, its process.
 
 use clap::Args;
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 
 /// Where the server listens and who its users are.
 #[derive(Args)]

@@ -1,7 +1,6 @@
 //! What whole-node tests and benchmarks share.
 #![forbid(unsafe_code)]
 
-pub mod client;
 pub mod cluster;
 pub mod kills;
 pub mod node;

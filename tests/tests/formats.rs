@@ -1,10 +1,10 @@
 //! Data directories of earlier formats open, and hold what was put into them. `tests/formats/make.sh` made them, each
 //! with the release that wrote its format; none is ever replaced.
 
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 use tests::node::Node;
 
 fn archives() -> Vec<PathBuf> {

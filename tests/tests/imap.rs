@@ -1,9 +1,9 @@
 //! Reading mail from a running node: what is delivered is announced, what is acknowledged survives a kill, large
 //! messages pass through without being held, and clients that do not read hold up nobody.
 
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::fs;
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 use tests::node::Node;
 
 const USER: &str = "ann@example.org";

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Per crate: the crates of this workspace it may depend on, and libraries it must not.
-const CRATES: [(&str, &[&str], &[&str]); 10] = [
+const CRATES: [(&str, &[&str], &[&str]); 11] = [
     ("faults", &[], &["tokio", "serde", "rocksdb", "openraft", "quinn", "ractor"]),
     (
         "model",
@@ -35,9 +35,10 @@ const CRATES: [(&str, &[&str], &[&str]); 10] = [
     ("cluster", &["faults", "model", "storage"], &["ractor", "rocksdb"]),
     ("web", &[], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("node", &["faults", "model", "protocols", "storage", "cluster", "web"], &["openraft", "rocksdb"]),
-    ("tests", &["cluster", "faults", "model", "storage"], &["openraft", "rocksdb", "ractor", "quinn"]),
-    ("bench", &["tests"], &["openraft", "rocksdb", "ractor", "quinn"]),
-    ("jepsen", &["tests"], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
+    ("clients", &[], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
+    ("tests", &["clients", "cluster", "faults", "model", "storage"], &["openraft", "rocksdb", "ractor", "quinn"]),
+    ("bench", &["clients"], &["openraft", "rocksdb", "ractor", "quinn"]),
+    ("jepsen", &["clients"], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
 ];
 
 /// Libraries that are named in one folder only.

@@ -1,12 +1,12 @@
 //! A node from its first start to its last: what it prints, what the CLI does to it, how it stops, what survives.
 
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Output;
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 use tests::node::{Node, command};
 
 const MESSAGE: &[u8] = b"From: Bob <bob@example.net>\r\nSubject: kept\r\n\r\nstill here\r\n";

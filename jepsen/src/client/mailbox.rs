@@ -3,7 +3,7 @@
 use super::outcome::{Outcome, of_broken, of_imap};
 use super::{Access, PASSWORD, number_in};
 use crate::limits::CLIENT_SILENCE;
-use ::tests::client::imap::{Answer, Imap};
+use clients::imap::{Answer, Imap};
 use std::os::unix::net::UnixStream;
 
 /// What a node says before answers that may be out of date (I10).

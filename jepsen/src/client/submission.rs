@@ -3,9 +3,9 @@
 use super::outcome::{Outcome, of_broken, of_data};
 use super::{Access, PASSWORD};
 use crate::limits::CLIENT_SILENCE;
-use ::tests::client::smtp::Smtp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clients::smtp::Smtp;
 use std::os::unix::net::UnixStream;
 
 /// A greeted session.

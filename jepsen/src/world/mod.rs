@@ -9,8 +9,8 @@ pub mod node;
 pub mod tool;
 
 use crate::limits::{LOOK_INTERVAL, WHOLE_PATIENCE};
-use ::tests::cluster::View;
 use anyhow::{Context, Result, bail};
+use clients::View;
 use disk::Disk;
 use net::Network;
 use node::{Place, Process};

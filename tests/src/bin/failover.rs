@@ -4,14 +4,14 @@
 //! From the SIGKILL until a message sent after it is acknowledged by a surviving node, and until a mailbox is read there.
 #![forbid(unsafe_code)]
 
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::env;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 use tests::cluster::{Cluster, PASSWORD, Shape};
 use tests::kills::{Extent, History, Load, Users, verify};
 

@@ -5,10 +5,9 @@
 //! whenever it starts again. Clusters take turns: a machine has room for one at a time.
 
 mod talk;
-mod view;
 mod wait;
 
-pub use view::View;
+pub use clients::View;
 
 use crate::node::Node;
 use crate::relay::{Relays, Traffic, Way};

@@ -1,10 +1,10 @@
 //! Talking to a cluster's nodes: by the CLI, by SMTP and by IMAP.
 
 use super::{CLUSTER_PORT, Cluster, PASSWORD, PATIENCE, PORT_OFFSET, View};
-use crate::client::imap::Imap;
-use crate::client::smtp::{Reply, Smtp};
 use crate::kills::Endpoints;
 use crate::node::command;
+use clients::imap::Imap;
+use clients::smtp::{Reply, Smtp};
 use serde_json::Value;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -2,7 +2,7 @@
 
 use super::history::{COPIES, History, Inner};
 use super::work::{Endpoints, Users};
-use crate::client::imap::{Answer, Imap};
+use clients::imap::{Answer, Imap};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 

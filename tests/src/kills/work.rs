@@ -1,8 +1,8 @@
 //! The clients: deliver by SMTP, append, flag, copy and create folders by IMAP, until the node is gone or told to stop.
 
 use super::history::{COPIES, History};
-use crate::client::imap::Imap;
-use crate::client::smtp::Smtp;
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

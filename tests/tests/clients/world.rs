@@ -1,10 +1,10 @@
 //! What every client is given: a node with an account, a home directory, the node's certificate to verify it by. And what
 //! every client is followed by: the node stops and its Maildir tree says what IMAP said.
 
+use clients::imap::Imap;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tests::client::imap::Imap;
 use tests::node::Node;
 use tests::programs::{Program, installed};
 

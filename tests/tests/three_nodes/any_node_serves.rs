@@ -1,7 +1,7 @@
 //! A session on any node serves any account: the same conversation gives the same answers everywhere, mail is taken
 //! everywhere, and news reaches every node.
 
-use tests::client::imap::Imap;
+use clients::imap::Imap;
 use tests::cluster::{Cluster, PATIENCE};
 
 const USER: &str = "ann@example.org";

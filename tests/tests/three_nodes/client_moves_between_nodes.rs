@@ -1,7 +1,7 @@
 //! A client with a cache (RFC 7162) goes from node to node and fetches only what changed: UIDs, MODSEQs and UIDVALIDITY
 //! are the cluster's, not a node's (I6).
 
-use tests::client::imap::{Answer, Imap};
+use clients::imap::{Answer, Imap};
 use tests::cluster::{Cluster, PATIENCE};
 
 const USER: &str = "ann@example.org";

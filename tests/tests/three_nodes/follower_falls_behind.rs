@@ -1,7 +1,7 @@
 //! A node is away while much is written. It comes back by the log or by a snapshot, bodies and all, and then carries the
 //! cluster with one other.
 
-use tests::client::imap::Imap;
+use clients::imap::Imap;
 use tests::cluster::{Cluster, PATIENCE};
 
 const USER: &str = "ann@example.org";

@@ -2,7 +2,7 @@
 //! stays, what was under way is done once or not at all.
 
 use super::loaded::Loaded;
-use tests::client::imap::Imap;
+use clients::imap::Imap;
 use tests::cluster::{Cluster, PATIENCE};
 
 /// The leader of the first user's shard, and a node that is not.

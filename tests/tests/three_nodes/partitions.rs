@@ -1,9 +1,9 @@
 //! Cables fail: a minority never acknowledges (I10), the majority goes on, and everything meets again by itself.
 
 use super::loaded::Loaded;
+use clients::imap::Imap;
+use clients::smtp::Smtp;
 use std::time::Duration;
-use tests::client::imap::Imap;
-use tests::client::smtp::Smtp;
 use tests::cluster::{Cluster, PASSWORD, PATIENCE};
 use tests::relay::Way;
 

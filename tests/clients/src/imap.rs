@@ -149,10 +149,32 @@ impl Answer {
         self.untagged.iter().map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect()
     }
 
+    /// How many messages the mailbox has, where the untagged responses tell it; the last one counts.
+    pub fn exists(&self) -> Option<u64> {
+        let told =
+            |line: &Vec<u8>| std::str::from_utf8(line).ok()?.strip_prefix("* ")?.strip_suffix(" EXISTS")?.parse().ok();
+        self.untagged.iter().rev().find_map(told)
+    }
+
     /// The number behind a word in the untagged responses, as `MESSAGES 5` in a STATUS.
     pub fn number_after(&self, word: &str) -> Option<u64> {
         let text = self.text();
         let rest = &text[text.find(&format!("{word} "))? + word.len() + 1..];
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_count_is_the_one_that_holds() {
+        let answer = |lines: &[&str]| Answer {
+            untagged: lines.iter().map(|line| line.as_bytes().to_vec()).collect(),
+            status: "OK".to_owned(),
+        };
+        assert_eq!(answer(&["* 3 EXISTS", "* 0 RECENT", "* 4 EXISTS", "* 9 FETCH (UID 9)"]).exists(), Some(4));
+        assert_eq!(answer(&["* OK [UIDNEXT 3] EXISTS"]).exists(), None);
     }
 }
