@@ -18,6 +18,8 @@ if [ -z "${BIN:-}" ]; then
   BIN=$target/release
 fi
 mailnode=${MAILNODE_BINARY:-$BIN/mailnode} bench=$BIN/bench
+# It is no setting of the nodes, which would warn of it.
+unset MAILNODE_BINARY
 
 declare -A pid
 serving=

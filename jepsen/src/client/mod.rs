@@ -8,6 +8,7 @@ pub mod submission;
 
 use crate::limits::CLI_PATIENCE;
 use crate::world::Doors;
+use crate::world::node::without_settings;
 use crate::world::tool::limited;
 use outcome::Outcome;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ impl Access {
         let Some((binary, data)) = self.tools.get(node) else { return Outcome::Fail("no such node".to_owned()) };
         let mut command = Command::new(binary);
         command.args(arguments).arg("--data").arg(data);
+        without_settings(&mut command);
         let Some(output) = limited(&mut command, input, CLI_PATIENCE) else {
             return Outcome::Unknown("the command did not end in time".to_owned());
         };

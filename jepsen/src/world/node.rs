@@ -70,7 +70,7 @@ impl Place {
 }
 
 /// Nothing of the tester's own environment may change a node.
-fn without_settings(command: &mut Command) {
+pub fn without_settings(command: &mut Command) {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MAILNODE_")) {
         command.env_remove(name);
     }
