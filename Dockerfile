@@ -30,7 +30,7 @@ ENV CARGO_INCREMENTAL=0
 WORKDIR /src
 COPY --from=manifests /src .
 # Every crate of ours is empty here.
-RUN for manifest in */Cargo.toml; do mkdir -p "${manifest%/*}/src" && touch "${manifest%/*}/src/lib.rs"; done \
+RUN for manifest in */Cargo.toml tests/clients/Cargo.toml; do mkdir -p "${manifest%/*}/src" && touch "${manifest%/*}/src/lib.rs"; done \
  && echo 'fn main() {}' > node/src/main.rs \
  && cargo build --release --locked -p node
 COPY . .
