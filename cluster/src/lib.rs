@@ -41,6 +41,7 @@ pub use exchange::Push;
 pub use handle::Cluster;
 pub use members::{Join, Step, TokenError};
 pub use metrics::ClusterMetrics;
+pub use raft::LogBounds;
 pub use raft::codec::decode_record;
 pub use start::{Progress, StartOptions};
 pub use status::{ClusterStatus, GroupStatus, NodeReport, ReplicaStatus, Role};

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::limits::{DIRECTORY_WAIT, PROPOSED_BYTES_MAX, RECOVERY_TIMEOUT};
 use crate::members::{self, Directory, FORMAT, Front, Holdings, Join, check_format, form, load_peers};
 use crate::placement::Placements;
-use crate::raft::{Replay, Shared};
+use crate::raft::{LogBounds, Replay, Shared};
 use crate::runtime::{self, ticks, timeout};
 use crate::transport::{Network, Peer, Transport, TransportError, TransportOptions};
 use model::directory::row::NodeFacts;
@@ -56,6 +56,8 @@ pub struct StartOptions {
     pub catch_up_bytes_per_second: Option<u64>,
     /// How many shards a new cluster begins with: all of them, but for a simulation, which has no time for many.
     pub shards: u32,
+    /// How long the logs of groups may become.
+    pub log_bounds: LogBounds,
     /// What carries traffic between nodes; QUIC when there is none.
     pub network: Option<Arc<dyn Network>>,
     /// Hears how far the replay of the logs is; not called when there is nothing to replay.
@@ -76,6 +78,7 @@ impl StartOptions {
             clock: Arc::new(SystemClock),
             catch_up_bytes_per_second: None,
             shards: SHARDS,
+            log_bounds: LogBounds::default(),
             network: None,
             progress: Arc::new(|_, _| ()),
         }
@@ -107,7 +110,8 @@ impl Cluster {
         let bind = fix_port(options.bind)?;
         let facts = options.facts(bind);
         let (identity, authority) = introduce(&options, &facts).await?;
-        let (node, authority, shared) = (identity.node, Arc::new(authority), Shared::default());
+        let (node, authority, shared) =
+            (identity.node, Arc::new(authority), Shared { log_bounds: options.log_bounds, ..Shared::default() });
         if let Some(rate) = options.catch_up_bytes_per_second {
             shared.wire.catch_up.set(rate);
         }

@@ -259,7 +259,7 @@ mod tests {
     }
 
     async fn open(store: &storage::Store) -> Log {
-        let bell = Arc::new(Bell::new(Arc::new(Notify::new())));
+        let bell = Arc::new(Bell::new(Arc::new(Notify::new()), crate::raft::LogBounds::default()));
         Log::open(store.log(GroupId(1)).unwrap(), bell).await.unwrap()
     }
 

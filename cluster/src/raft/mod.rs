@@ -45,5 +45,6 @@ pub use log::waiting_entries;
 pub use membership::{ChangeError, Leadership, Members};
 pub use parts::{Origin, Parts, Replay, Shared};
 pub use replica::Replica;
+pub use size::LogBounds;
 pub use types::{Member, Proposal};
 pub use wire::{Address, Wire};

@@ -2,7 +2,7 @@
 
 use crate::error::StartError;
 use crate::metrics::Counters;
-use crate::raft::size::Bell;
+use crate::raft::size::{Bell, LogBounds};
 use crate::raft::types::Member;
 use crate::raft::wire::Wire;
 use crate::watch::Changes;
@@ -78,6 +78,8 @@ impl Replay {
 pub struct Shared {
     /// Rung by a log that is too long.
     pub bell: Arc<Notify>,
+    /// How long that is.
+    pub log_bounds: LogBounds,
     /// Counts what happens.
     pub(crate) counters: Arc<Counters>,
     /// Counts what is replayed.
@@ -104,7 +106,7 @@ impl Parts {
             state: store.state(group).map_err(broken)?,
             bodies: store.bodies(),
             changes: Changes::new(),
-            bell: Arc::new(Bell::new(shared.bell.clone())),
+            bell: Arc::new(Bell::new(shared.bell.clone(), shared.log_bounds)),
             counters: shared.counters.clone(),
             replay: shared.replay.clone(),
             turn: Arc::default(),

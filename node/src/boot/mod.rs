@@ -208,6 +208,7 @@ async fn start_cluster(config: &Config, store: &Store) -> Result<Cluster, BootEr
         clock: Arc::new(SystemClock),
         catch_up_bytes_per_second: config.catch_up_bytes_per_second,
         shards: model::limits::SHARDS,
+        log_bounds: cluster::LogBounds::default(),
         network: None,
         progress: Arc::new(|done, of| tracing::info!("log replay: {done} of {of}")),
     };
