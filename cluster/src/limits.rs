@@ -59,6 +59,8 @@ pub const ANNOUNCE_WAIT_MIN: Duration = Duration::from_millis(250);
 pub const ANNOUNCE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often a node asks whether a replica it should not hold may go.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// How long it waits for an answer: who is asked asks the others first.
+pub const SWEEP_ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often a leader takes the next step of a change of its group.
 pub const RECONCILE_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a node looks for groups to change, when the directory does not change: leaders come and go.

@@ -104,6 +104,12 @@ impl Replica {
         self.metrics().borrow_watched().state == ServerState::Leader
     }
 
+    /// Whether this replica neither believes that it leads nor has heard a leader just now.
+    pub fn hears_nobody(&self) -> bool {
+        let hears = self.inner.heard.lock().is_some_and(|heard| heard.elapsed() < LEADER_SILENCE_MAX);
+        !self.leads() && !hears
+    }
+
     /// How the replica stands.
     pub fn status(&self, group: GroupId) -> GroupStatus {
         let metrics = self.metrics().borrow_watched();
@@ -173,8 +179,7 @@ impl Replica {
 
     /// Timers run only to notice that the leader is gone: a leader and whoever hears one need none.
     pub(in crate::raft) fn set_timers(&self) {
-        let hears = self.inner.heard.lock().is_some_and(|heard| heard.elapsed() < LEADER_SILENCE_MAX);
-        self.raft().runtime_config().tick(!self.leads() && !hears);
+        self.raft().runtime_config().tick(self.hears_nobody());
     }
 
     /// The leader's heartbeat was accepted.
