@@ -184,8 +184,15 @@ impl LogWriter {
             Way::Paced(paced) => {
                 let mut queue = paced.queue.lock();
                 if queue.is_pressing {
+                    // Behind what its log asked for before, or that would be written after it.
+                    let group = request.log.shared.group;
+                    let waiting = std::mem::take(&mut queue.waiting);
+                    let (mut first, rest): (Vec<Request>, Vec<Request>) =
+                        waiting.into_iter().partition(|other| other.log.shared.group == group);
+                    queue.waiting = rest;
                     drop(queue);
-                    return self.inner.carry_out(vec![request]);
+                    first.push(request);
+                    return self.inner.carry_out(first);
                 }
                 if queue.is_closed {
                     Some(request)
