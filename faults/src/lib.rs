@@ -25,10 +25,12 @@ pub enum Fault {
     VoteNotWritten = 6,
     /// A record counts as durable without the bodies it names (I2).
     BodyUnsynced = 7,
+    /// A leader answers claims on queue messages by itself, so that one that is none any more sends (I7).
+    StaleLeaderSends = 8,
 }
 
 /// All of them.
-pub const ALL: [Fault; 7] = [
+pub const ALL: [Fault; 8] = [
     Fault::AckBeforeSync,
     Fault::UidFromLocalCounter,
     Fault::ApplyReadsClock,
@@ -36,6 +38,7 @@ pub const ALL: [Fault; 7] = [
     Fault::StaleLeaderServes,
     Fault::VoteNotWritten,
     Fault::BodyUnsynced,
+    Fault::StaleLeaderSends,
 ];
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);
@@ -68,6 +71,7 @@ impl Fault {
             Fault::StaleLeaderServes => "stale-leader-serves",
             Fault::VoteNotWritten => "vote-not-written",
             Fault::BodyUnsynced => "body-unsynced",
+            Fault::StaleLeaderSends => "stale-leader-sends",
         }
     }
 

@@ -11,7 +11,9 @@ use crate::raft::parts::{Origin, Parts};
 use crate::raft::types::{Answer, Proposal, TypeConfig};
 use crate::runtime::{Instant, timeout_at};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
-use model::{GroupId, NodeId, Reply};
+use faults::Fault;
+use model::queue::QueueCommand;
+use model::{Command, GroupId, NodeId, Reply};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use openraft::{Raft, RaftMetrics, ServerState};
@@ -84,6 +86,12 @@ impl Replica {
 
     /// Proposes an entry and waits until it is applied here; also tells its index.
     pub async fn propose(&self, proposal: Proposal, deadline: Instant) -> Result<(Reply, u64), ProposeError> {
+        if let Command::Queue(QueueCommand::Claim { messages, .. }) = &proposal.entry().command
+            && faults::planted(Fault::StaleLeaderSends)
+            && self.leads()
+        {
+            return Ok((Reply::Claimed(messages.clone()), 0));
+        }
         let written = timeout_at(deadline, self.raft().client_write(proposal)).await;
         match written.map_err(|_| ProposeError::Unknown)? {
             Ok(response) => {

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tests::sim::{Outcome, Settings, run};
 
-const USAGE: &str =
-    "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--plant FAULT]; RUST_LOG=info tells more";
+const USAGE: &str = "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--go-on] [--plant FAULT]; RUST_LOG=info tells more";
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
     is_one: bool,
     twice: bool,
+    goes_on: bool,
 }
 
 fn main() -> ExitCode {
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let started = Instant::now();
-    let (mut done, mut unknown) = (0, 0);
+    let (mut done, mut unknown, mut failed) = (0, 0, 0);
     let first = arguments.seeds.start;
     for seed in arguments.seeds.clone() {
         let outcome = run(seed, Settings::default());
@@ -38,19 +38,22 @@ fn main() -> ExitCode {
         }
         if !outcome.violations.is_empty() {
             outcome.violations.iter().for_each(|violation| eprintln!("seed {seed}: {violation}"));
+            failed += 1;
+        }
+        if arguments.is_one || !outcome.violations.is_empty() {
             println!("seed {seed} trace {:016x}", outcome.trace);
+        }
+        if failed > 0 && !arguments.goes_on {
             return ExitCode::FAILURE;
         }
         (done, unknown) = (done + outcome.done, unknown + outcome.unknown);
         let count = seed + 1 - first;
-        if arguments.is_one {
-            println!("seed {seed} trace {:016x}", outcome.trace);
-        } else if count.is_multiple_of(50) || seed + 1 == arguments.seeds.end {
+        if !arguments.is_one && (count.is_multiple_of(50) || seed + 1 == arguments.seeds.end) {
             let rate = count as f64 / started.elapsed().as_secs_f64();
             println!("{count} seeds, {rate:.1} per second, {done} operations answered, {unknown} tries unknown");
         }
     }
-    ExitCode::SUCCESS
+    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn tell(outcome: &Outcome) {
@@ -63,7 +66,7 @@ fn tell(outcome: &Outcome) {
 
 fn parse() -> Option<Arguments> {
     let mut given = std::env::args().skip(1).peekable();
-    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false };
+    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false, goes_on: false };
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--seed" => {
@@ -79,6 +82,7 @@ fn parse() -> Option<Arguments> {
                 let from = given.next_if(|next| !next.starts_with("--")).map_or(Some(0), |from| from.parse().ok())?;
                 arguments.seeds = from..u64::MAX;
             }
+            "--go-on" => arguments.goes_on = true,
             "--twice" => arguments.twice = true,
             "--faults" => {
                 faults::ALL.iter().for_each(|fault| println!("{}", fault.name()));

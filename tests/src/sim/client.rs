@@ -6,14 +6,19 @@ use super::executor;
 use super::network::Machine;
 use super::random::Random;
 use super::world::{LOOK, World, shard_of};
-use cluster::runtime::sleep;
+use cluster::runtime::{sleep, timeout};
 use cluster::{Cluster, ProposeError, ReadError};
 use model::mailbox::row::{FolderRow, MessageState};
 use model::mailbox::{LocalRecipient, MailboxCommand, NewMessage, StoreMode, view};
-use model::{AccountId, BodyHash, BodyRef, Command, FolderId, GroupId, OperationId, Reply, Uid, UidSet};
+use model::queue::row::{Content, DsnEnvelope, Notify, Progress, QueueRecipient, QueueRow};
+use model::queue::{NewQueued, QueueCommand};
+use model::{AccountId, BodyHash, BodyRef, Command, FolderId, GroupId, MessageId, OperationId, Reply, Uid, UidSet};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a client waits for what it reads before it goes elsewhere.
+const READ_PATIENCE: Duration = Duration::from_secs(6);
 
 /// One client: where it is connected now, and its dice.
 pub struct Client {
@@ -93,7 +98,9 @@ impl Client {
                 let command = make(&cluster)?;
                 Ok::<_, String>(cluster.propose_within(group, operation, command, patience).await)
             });
-            match asked.await {
+            // A machine that stands still answers nobody; its clients go elsewhere.
+            let asked = timeout(patience + Duration::from_millis(500), asked);
+            match asked.await.unwrap_or(None) {
                 Some(Ok(Ok(reply))) => {
                     before.check_acknowledged(&self.world, &reply);
                     self.world.book.lock().done += 1;
@@ -138,6 +145,41 @@ impl Client {
         self.carry_out(shard_of(account), make).await
     }
 
+    /// Gives a message for elsewhere to a shard's queue; its id, once it is accepted.
+    pub async fn send_out(&mut self, shard: GroupId, bytes: Vec<u8>) -> MessageId {
+        let message = self.operation();
+        let make = move |cluster: &Cluster| {
+            let recipient = QueueRecipient {
+                address: "somebody@example.net".into(),
+                original: None,
+                notify: Notify::default(),
+                progress: Progress::Pending,
+                last_text: String::new(),
+            };
+            let row = QueueRow {
+                sender: "a@example.org".into(),
+                dsn: DsnEnvelope::default(),
+                content: Content::default(),
+                accepted_at: 1_800_000_000_000,
+                expires_at: u64::MAX,
+                next_attempt_at: 0,
+                attempts: 0,
+                delay_told: false,
+                hash: BodyHash([0; 32]),
+                size: 0,
+                lease: None,
+                recipients: vec![recipient],
+            };
+            let new = NewQueued { message, body: stage(cluster, &bytes)?, row };
+            Ok(Command::Queue(QueueCommand::Enqueue(vec![new])))
+        };
+        match self.carry_out(shard, make).await {
+            Reply::Done => drop(self.world.outside.lock().accepted.insert(message, shard)),
+            reply => self.world.violation(format!("a message was queued and the answer was {reply:?}")),
+        }
+        message
+    }
+
     /// Sets or clears flags.
     pub async fn store(&mut self, place: (AccountId, FolderId), uids: UidSet, mode: StoreMode, flags: u64) -> Reply {
         let (account, folder) = place;
@@ -162,7 +204,7 @@ impl Client {
                 let read = cluster::runtime::blocking(move || look(&rows, account, name));
                 read.await.map_err(|error| ReadError::Broken(error.to_string()))?.map_err(broken)
             });
-            if let Some(Ok(seen)) = asked.await {
+            if let Ok(Some(Ok(seen))) = timeout(READ_PATIENCE, asked).await {
                 if let Some(seen) = &seen {
                     self.world.book.lock().reads += 1;
                     marks.check(&self.world, self.machine, seen);

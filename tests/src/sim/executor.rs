@@ -8,7 +8,7 @@ use cluster::runtime::simulation::{Killed, Simulation};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,6 +30,8 @@ pub struct Executor {
     tasks: RefCell<BTreeMap<u64, Task>>,
     timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
     ready: Arc<Mutex<Vec<u64>>>,
+    /// Owners that stand still, with those of their tasks that would run.
+    paused: RefCell<BTreeMap<Owner, BTreeSet<u64>>>,
     random: RefCell<Random>,
     now: Cell<Duration>,
     next: Cell<u64>,
@@ -95,6 +97,7 @@ impl Executor {
             tasks: RefCell::default(),
             timers: RefCell::default(),
             ready: Arc::default(),
+            paused: RefCell::default(),
             random: RefCell::new(Random::new(seed)),
             now: Cell::new(Duration::ZERO),
             next: Cell::new(1),
@@ -140,8 +143,27 @@ impl Executor {
         number
     }
 
+    /// From now on no task of an owner runs, as when its process is stopped. Time goes on.
+    pub fn pause(&self, owner: Owner) {
+        self.paused.borrow_mut().entry(owner).or_default();
+    }
+
+    /// Lets the tasks of an owner run again.
+    pub fn resume(&self, owner: Owner) {
+        let Some(waiting) = self.paused.borrow_mut().remove(&owner) else { return };
+        let tasks = self.tasks.borrow();
+        waiting.iter().filter_map(|number| tasks.get(number)).for_each(|task| task.waker.wake_by_ref());
+    }
+
+    /// Whether a task must wait, as its owner stands still; it is woken when that is over.
+    fn is_held(&self, number: u64) -> bool {
+        let Some(owner) = self.tasks.borrow().get(&number).map(|task| task.owner) else { return false };
+        self.paused.borrow_mut().get_mut(&owner).map(|waiting| waiting.insert(number)).is_some()
+    }
+
     /// Drops every task of an owner.
     pub fn kill(&self, owner: Owner) {
+        self.paused.borrow_mut().remove(&owner);
         let mut dropped = Vec::new();
         {
             let mut tasks = self.tasks.borrow_mut();
@@ -213,6 +235,9 @@ impl Executor {
     }
 
     fn poll(&self, number: u64) -> Result<(), Stuck> {
+        if self.is_held(number) {
+            return Ok(());
+        }
         let (mut future, waker) = {
             let mut tasks = self.tasks.borrow_mut();
             let Some(task) = tasks.get_mut(&number) else { return Ok(()) };
@@ -331,7 +356,8 @@ impl Simulation for Executor {
         let waker = Waker::from(woken.clone());
         let inside = self.running.borrow().last().copied();
         loop {
-            if std::mem::take(&mut *woken.0.lock()) {
+            let is_held = inside.is_some_and(|number| self.is_held(number));
+            if !is_held && std::mem::take(&mut *woken.0.lock()) {
                 if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                     return;
                 }

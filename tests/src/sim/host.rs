@@ -4,8 +4,9 @@
 use super::executor::{self, Owner};
 use super::network::{Links, Machine, address_of};
 use super::random::Random;
-use cluster::runtime::{Instant, sleep, spawn};
-use cluster::{Clock, Cluster, Join, StartOptions};
+use cluster::runtime::simulation::Simulation;
+use cluster::runtime::{sleep, spawn};
+use cluster::{Clock, Cluster, Join, LogBounds, StartOptions};
 use model::UnixMillis;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -31,8 +32,11 @@ pub struct Host {
     clock: Arc<SkewedClock>,
     syncs: Arc<Syncs>,
     lives: u64,
-    /// How it came to its cluster, until it belongs.
+    /// How it came to its cluster.
     join: Option<Join>,
+    /// Its node has run: from now on it must start whenever the machine does.
+    has_run: bool,
+    log_bounds: LogBounds,
     life: Option<Life>,
 }
 
@@ -60,13 +64,12 @@ pub enum Started {
 
 /// A clock that may be wrong.
 struct SkewedClock {
-    beginning: Instant,
     skew_ms: AtomicI64,
 }
 
 impl Clock for SkewedClock {
     fn now(&self) -> UnixMillis {
-        let since = i64::try_from(self.beginning.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let since = i64::try_from(executor::current().now().as_millis()).unwrap_or(i64::MAX);
         u64::try_from(BEGINNING_MS + since + self.skew_ms.load(Relaxed)).unwrap_or(0)
     }
 }
@@ -90,7 +93,7 @@ impl Pace for Syncs {
 
 impl Host {
     /// A blank machine. The first has no `join` and makes a cluster of its own.
-    pub fn new(machine: Machine, join: Option<Join>, random: &mut Random) -> Self {
+    pub fn new(machine: Machine, join: Option<Join>, log_bounds: LogBounds, random: &mut Random) -> Self {
         let power = Power::new(u64::MAX, random.number());
         let syncs = Syncs { random: Mutex::new(random.fork()), longest_us: AtomicU64::new(2_000) };
         Host {
@@ -98,12 +101,34 @@ impl Host {
             disk: SimDisk::new(power.clone()),
             rows: SimRows::new(power.clone()),
             power,
-            clock: Arc::new(SkewedClock { beginning: Instant::now(), skew_ms: AtomicI64::new(0) }),
+            clock: Arc::new(SkewedClock { skew_ms: AtomicI64::new(0) }),
             syncs: Arc::new(syncs),
             lives: 0,
             join,
+            has_run: false,
+            log_bounds,
             life: None,
         }
+    }
+
+    /// Gives another invitation to a node that could not make use of its own.
+    pub fn invite(&mut self, join: Join) {
+        self.join = Some(join);
+    }
+
+    /// Whether its node may fail to start: it has not belonged to the cluster yet.
+    pub fn is_coming(&self) -> bool {
+        self.join.is_some() && !self.has_run
+    }
+
+    /// Its node runs.
+    pub fn runs(&mut self) {
+        self.has_run = true;
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     /// What runs on it.
@@ -135,6 +160,7 @@ impl Host {
             join: self.join.clone(),
             clock: self.clock.clone(),
             shards,
+            log_bounds: self.log_bounds,
             network: Some(links.of(self.machine)),
             ..StartOptions::alone(store.clone(), &format!("n{}", self.machine))
         };

@@ -9,6 +9,7 @@
 //! ```
 
 mod book;
+mod changes;
 pub mod checks;
 mod client;
 pub mod executor;
@@ -16,6 +17,7 @@ mod host;
 mod nemesis;
 mod network;
 mod pipe;
+mod queue;
 pub mod random;
 mod run;
 mod world;

@@ -7,7 +7,10 @@ use cluster::runtime::{Instant, sleep};
 use std::sync::Arc;
 use std::time::Duration;
 
-const CALM: Weather = Weather { delay_min_us: 100, delay_max_us: 1_500, loss_percent: 0 };
+const CALM: Weather = Weather { delay_min_us: 100, delay_max_us: 1_500, loss_percent: 0, twice_percent: 0 };
+
+/// How far a clock may jump, either way.
+pub const CLOCK_JUMP_MAX_MS: i64 = 3_600_000;
 
 /// Lets things go wrong for a time, then puts everything right again: all links open, all machines on.
 pub async fn run(world: Arc<World>, mut random: Random, length: Duration) {
@@ -37,32 +40,32 @@ async fn strike(world: &Arc<World>, random: &mut Random) {
     let machines = world.machines();
     let Some(machine) = random.pick(&machines).copied() else { return };
     let name = match random.below(100) {
-        0..15 => {
+        0..13 => {
             let Some(other) = random.pick(&machines).copied() else { return };
             world.links.cut(machine, other);
             "one-way cut"
         }
-        15..30 => {
+        13..26 => {
             isolate(world, machine, &machines);
             "isolation"
         }
-        30..45 => {
+        26..39 => {
             world.links.heal();
             "healing"
         }
-        45..60 => {
+        39..53 => {
             world.crash(machine);
             back_after(world, machine, Duration::from_millis(random.range(20, 4_000)));
             "crash"
         }
-        60..65 => {
+        53..59 => {
             for machine in &machines {
                 world.crash(*machine);
                 back_after(world, *machine, Duration::from_millis(random.range(20, 1_000)));
             }
             "crash of all"
         }
-        65..70 => {
+        59..64 => {
             let pause = Duration::from_millis(random.range(20, 1_000));
             let stopping = world.clone();
             cluster::runtime::spawn(async move {
@@ -72,20 +75,26 @@ async fn strike(world: &Arc<World>, random: &mut Random) {
             });
             "restart"
         }
-        70..80 => {
+        64..73 => {
             let weather = Weather {
                 delay_min_us: random.range(100, 5_000),
                 delay_max_us: random.range(5_000, 120_000),
                 loss_percent: random.below(30),
+                twice_percent: random.below(20),
             };
             world.links.set_weather(weather);
             "bad weather"
         }
-        80..85 => {
+        73..78 => {
             world.links.set_weather(CALM);
             "calm"
         }
-        85..93 => {
+        78..87 => {
+            // Shorter and longer than others wait before they give a connection up.
+            world.pause(machine, Duration::from_millis(random.range(50, 6_000)));
+            "pause"
+        }
+        87..94 => {
             let longest = Duration::from_millis(random.range(5, 700));
             if let Some(host) = world.hosts.lock().get(&machine) {
                 host.set_sync_time(longest);
@@ -93,15 +102,14 @@ async fn strike(world: &Arc<World>, random: &mut Random) {
             "slow disk"
         }
         _ => {
-            let skew = random.range(0, 7_200_000) as i64 - 3_600_000;
+            let skew = random.range(0, 2 * CLOCK_JUMP_MAX_MS as u64) as i64 - CLOCK_JUMP_MAX_MS;
             if let Some(host) = world.hosts.lock().get(&machine) {
                 host.set_clock(skew);
             }
             "clock jump"
         }
     };
-    *world.book.lock().faults.entry(name).or_default() += 1;
-    super::executor::current().note(name);
+    world.happened(name);
 }
 
 fn isolate(world: &World, machine: Machine, machines: &[Machine]) {

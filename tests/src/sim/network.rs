@@ -2,7 +2,8 @@
 //!
 //! Frames of one stream arrive in order, those of different streams overtake each other. A lost packet is one that comes
 //! late, a cut link holds everything back, and a connection that has heard nothing for QUIC's idle time is gone with all
-//! its streams. QUIC gives nothing twice, so nothing comes twice; that is for whoever asks again.
+//! its streams. QUIC gives no frame of a stream twice; what comes twice here is a whole call, as when whoever asked did not
+//! hear the answer and asked again.
 
 use super::executor::{self, Owner, WORLD};
 use super::pipe::{Pipe, Sink, Source};
@@ -10,8 +11,8 @@ use super::random::Random;
 use bytes::Bytes;
 use cluster::runtime::{Instant, sleep, timeout_at};
 use cluster::transport::{
-    CallError, Duplex, Handler, JoinError, Lane, MakeRequest, Network, Peer, PeerStatus, Port, Service, TransportError,
-    serve,
+    CallError, Duplex, FrameSink, Handler, JoinError, Lane, MakeRequest, Network, Peer, PeerStatus, Port, Service,
+    TransportError, serve,
 };
 use futures::future::BoxFuture;
 use model::NodeId;
@@ -41,6 +42,8 @@ pub struct Weather {
     pub delay_max_us: u64,
     /// Packets in a hundred that must be sent again.
     pub loss_percent: u64,
+    /// Calls in a hundred that come twice; only one of the answers is heard.
+    pub twice_percent: u64,
 }
 
 /// All links between machines.
@@ -55,6 +58,9 @@ struct State {
     weather: Weather,
     /// From and to.
     cut: BTreeSet<(Machine, Machine)>,
+    /// Machines that stand still, and how often machines did so far.
+    still: BTreeMap<Machine, u64>,
+    pauses: u64,
     ports: BTreeMap<Machine, Open>,
     lanes: BTreeMap<(Machine, Machine, bool), LaneState>,
     heals: u64,
@@ -96,8 +102,16 @@ fn machine_at(address: &str) -> Option<Machine> {
 impl Links {
     /// Links that are all open.
     pub fn new(random: Random, weather: Weather) -> Arc<Self> {
-        let state =
-            State { random, weather, cut: BTreeSet::new(), ports: BTreeMap::new(), lanes: BTreeMap::new(), heals: 0 };
+        let state = State {
+            random,
+            weather,
+            cut: BTreeSet::new(),
+            still: BTreeMap::new(),
+            pauses: 0,
+            ports: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            heals: 0,
+        };
         Arc::new(Links { state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -134,7 +148,36 @@ impl Links {
         self.changed.notify_waiters();
     }
 
-    /// How often links were opened again.
+    /// A machine comes that is reached by whoever is not cut off from it.
+    pub fn machine_comes(&self) {
+        self.state.lock().heals += 1;
+    }
+
+    /// A machine stands still: it answers nobody, and who hears nothing for long enough gives its connections up.
+    pub fn pause(self: &Arc<Self>, machine: Machine) {
+        let pause = {
+            let mut state = self.state.lock();
+            state.pauses += 1;
+            let pause = state.pauses;
+            state.still.insert(machine, pause);
+            pause
+        };
+        let links = self.clone();
+        let silence = async move {
+            sleep(SILENCE).await;
+            if links.state.lock().still.get(&machine) == Some(&pause) {
+                links.drop_connections(|a, b| a == machine || b == machine);
+            }
+        };
+        executor::current().spawn_for(WORLD, Box::pin(silence));
+    }
+
+    /// It goes on.
+    pub fn resume(&self, machine: Machine) {
+        self.state.lock().still.remove(&machine);
+    }
+
+    /// How often links were opened again, or a machine came: what was alone before may not be any more.
     pub fn heals(&self) -> u64 {
         self.state.lock().heals
     }
@@ -149,7 +192,11 @@ impl Links {
 
     /// A machine is without power: its port is gone, and nobody is told.
     pub fn power_off(self: &Arc<Self>, machine: Machine) {
-        let gone = self.state.lock().ports.remove(&machine);
+        let gone = {
+            let mut state = self.state.lock();
+            state.still.remove(&machine);
+            state.ports.remove(&machine)
+        };
         drop(gone);
         let links = self.clone();
         let owner = executor::current().owner();
@@ -191,12 +238,18 @@ impl Links {
 
     fn delay(&self) -> Duration {
         let mut state = self.state.lock();
-        let Weather { delay_min_us, delay_max_us, loss_percent } = state.weather;
+        let Weather { delay_min_us, delay_max_us, loss_percent, .. } = state.weather;
         let mut delay = state.random.range(delay_min_us, delay_max_us + 1);
         while state.random.chance(loss_percent) {
             delay += state.random.range(delay_max_us, 200_000 + delay_max_us);
         }
         Duration::from_micros(delay)
+    }
+
+    fn comes_twice(&self) -> bool {
+        let mut state = self.state.lock();
+        let percent = state.weather.twice_percent;
+        percent > 0 && state.random.chance(percent)
     }
 
     /// Whether what has been sent can arrive.
@@ -218,6 +271,9 @@ impl Links {
     fn lets_in(&self, from: Machine, to: Machine) -> Result<(), &'static str> {
         let state = self.state.lock();
         if state.cut.contains(&(from, to)) || state.cut.contains(&(to, from)) {
+            return Err("does not answer");
+        }
+        if state.still.contains_key(&to) {
             return Err("does not answer");
         }
         let (Some(asking), Some(asked)) = (state.ports.get(&from), state.ports.get(&to)) else {
@@ -308,16 +364,31 @@ impl Links {
                 _ => return Ok(Duplex::given(Box::new(Sink::new(there)), Box::new(Source::new(back)))),
             }
         };
+        if !service.is_stream() && self.comes_twice() {
+            // Nobody holds its near ends: the answer is not heard.
+            let (there, back) = (there.another(), back.another());
+            let mut sink = Sink::new(there.clone());
+            sink.push(first.clone());
+            let _ = sink.finish();
+            executor::current().spawn_for(owner, answer(handler.clone(), node, service, there, back));
+        }
         let mut sink = Sink::new(there.clone());
         sink.push(first);
-        let (far_sink, far_source) = (Sink::new(back.clone()), Source::new(there));
-        let served = async move {
-            let duplex = Duplex::given(Box::new(far_sink), Box::new(far_source));
-            serve(&*handler, node, service, duplex).await;
-        };
-        executor::current().spawn_for(owner, Box::pin(served));
+        executor::current().spawn_for(owner, answer(handler, node, service, there, back.clone()));
         Ok(Duplex::given(Box::new(sink), Box::new(Source::new(back))))
     }
+}
+
+/// Serves what comes through one pipe and answers through the other.
+fn answer(
+    handler: Arc<dyn Handler>,
+    from: NodeId,
+    service: Service,
+    there: Arc<Pipe>,
+    back: Arc<Pipe>,
+) -> BoxFuture<'static, ()> {
+    let duplex = Duplex::given(Box::new(Sink::new(back)), Box::new(Source::new(there)));
+    Box::pin(async move { serve(&*handler, from, service, duplex).await })
 }
 
 /// The network as one machine sees it.

@@ -43,6 +43,11 @@ impl Pipe {
         Arc::new(Pipe { links, from, to, connection, state: Mutex::default(), changed: Notify::new() })
     }
 
+    /// A pipe the same way, with nothing in it.
+    pub fn another(&self) -> Arc<Self> {
+        Pipe::new(self.links.clone(), self.from, self.to, self.connection.clone())
+    }
+
     fn push(&self, item: Item) {
         let arrival = self.links.arrival();
         {

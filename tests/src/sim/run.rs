@@ -1,18 +1,19 @@
 //! One seed from blank disks to the last check.
 
 use super::book::Mail;
-use super::checks::{acknowledged, bodies, liveness, replicas, sequential};
+use super::changes::Changes;
+use super::checks::{acknowledged, bodies, liveness, outside, replicas, sequential};
 use super::client::{Client, hash_of};
 use super::executor::{Executor, Stuck};
 use super::nemesis;
 use super::network::{Machine, address_of};
 use super::random::Random;
-use super::world::{SHARDS, World, groups, shard_of};
+use super::world::{SHARDS, World, shard_of};
 use cluster::Join;
 use cluster::runtime::{sleep, spawn};
 use model::mailbox::MailboxCommand;
 use model::reply::Delivered;
-use model::{AccountId, Reply};
+use model::{AccountId, GroupId, Reply};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -27,11 +28,13 @@ pub struct Settings {
     pub length: Duration,
     /// Steps of each client.
     pub steps: u64,
+    /// How many seeds in a hundred exchange machines; they last twice as long.
+    pub changes_percent: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { machines: 3, length: Duration::from_secs(8), steps: 12 }
+        Settings { machines: 3, length: Duration::from_secs(8), steps: 12, changes_percent: 40 }
     }
 }
 
@@ -88,6 +91,9 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
         world.violation("liveness: the cluster does not form".into());
         return;
     }
+    let exchanges = plan.chance(settings.changes_percent);
+    let times = if exchanges { 2 } else { 1 };
+    let steps = settings.steps * u64::from(times);
     let running = Arc::new(AtomicUsize::new(0));
     let accounts: Vec<AccountId> = (0..2 * u64::from(SHARDS)).map(AccountId).collect();
     let mut number = 0;
@@ -101,12 +107,16 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
     }
     for (client, account) in clients {
         let others = accounts.iter().copied().filter(|other| shard_of(*other) == shard_of(account)).collect();
-        begin(&running, correspond(client, others, settings.steps));
+        begin(&running, correspond(client, others, steps));
     }
     for shard in 0..u64::from(SHARDS) {
         number += 1;
         let account = AccountId(1_000 + shard);
-        begin(&running, sequential::run(Client::new(world, number), account, settings.steps));
+        begin(&running, sequential::run(Client::new(world, number), account, steps));
+    }
+    for shard in (1..=SHARDS).map(GroupId) {
+        number += 1;
+        begin(&running, send_out(Client::new(world, number), shard, steps / 2));
     }
     let watching = world.clone();
     let watch = spawn(async move {
@@ -115,12 +125,20 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
             replicas::check(&watching);
         }
     });
-    nemesis::run(world.clone(), plan.fork(), settings.length).await;
+    let changes = Changes::default();
+    if exchanges {
+        let count = 1 + u8::from(plan.chance(30));
+        changes.exchange(world, plan.fork(), settings.machines + 1, count);
+    }
+    nemesis::run(world.clone(), plan.fork(), settings.length * times).await;
     // Machines that were stopped a moment ago come back by themselves.
     sleep(Duration::from_secs(5)).await;
     nemesis::calm(world);
+    liveness::changes_end(world, || changes.under_way()).await;
+    liveness::members(world).await;
     liveness::check(world).await;
     liveness::clients_end(world, || running.load(Relaxed)).await;
+    outside::check(world).await;
     liveness::check(world).await;
     watch.abort();
     replicas::check(world);
@@ -152,20 +170,7 @@ async fn form(world: &Arc<World>, machines: Machine) -> bool {
             return false;
         }
     }
-    let voters = usize::from(machines.min(3));
-    let is_formed = || {
-        let groups: Vec<_> = groups().collect();
-        let led = world.machines().into_iter().filter_map(|machine| world.cluster(machine)).flat_map(|cluster| {
-            let status = cluster.status();
-            status.groups.into_iter().filter(|group| group.role == cluster::Role::Leader)
-        });
-        let formed: Vec<_> = led
-            .filter(|group| group.replicas.iter().filter(|replica| replica.voter).count() >= voters)
-            .map(|group| group.group)
-            .collect();
-        groups.iter().all(|group| formed.contains(group))
-    };
-    world.until(patience, is_formed).await
+    world.until(patience, || liveness::is_whole(world)).await
 }
 
 /// Sends mail to accounts that others send to as well, and reads them.
@@ -192,5 +197,15 @@ async fn correspond(mut client: Client, accounts: Vec<AccountId>, steps: u64) {
             }
             _ => client.world().violation(format!("a message was sent and the answer was {reply:?}")),
         }
+    }
+}
+
+/// Sends mail to elsewhere.
+async fn send_out(mut client: Client, shard: GroupId, steps: u64) {
+    for _ in 0..steps {
+        let pause = Duration::from_millis(client.random().range(1, 1_200));
+        sleep(pause).await;
+        let bytes = client.write();
+        client.send_out(shard, bytes).await;
     }
 }

@@ -2,14 +2,18 @@
 
 use crate::sim::world::{World, groups};
 use cluster::runtime::{Instant, sleep, timeout};
+use cluster::{ClusterStatus, GroupStatus, Role};
 use model::directory::DirectoryCommand;
-use model::{Command, OperationId};
+use model::{Command, GroupId, OperationId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long healing may take: connections that are silent are given up, leaders elected, replicas caught up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it may take until machines have come and gone, and groups are as they shall be: replicas move one at a time.
+const CHANGES_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until every machine's node runs and proposes something on each for each group.
 pub async fn check(world: &Arc<World>) {
@@ -58,6 +62,63 @@ pub async fn check(world: &Arc<World>) {
     if !settled.await {
         world.violation("liveness: replicas do not catch up".into());
     }
+}
+
+/// Waits until machines have come and gone that were to.
+pub async fn changes_end(world: &Arc<World>, under_way: impl Fn() -> Vec<String>) {
+    if !world.until(CHANGES_PATIENCE, || under_way().is_empty()).await {
+        world.violation(format!("liveness: {} does not end; {}", under_way().join(", "), replicas(world)));
+    }
+}
+
+/// Waits until every group is as it shall be.
+pub async fn members(world: &Arc<World>) {
+    if !world.until(CHANGES_PATIENCE, || is_whole(world)).await {
+        world.violation(format!("liveness: some group has too few voters or too many replicas; {}", replicas(world)));
+    }
+}
+
+/// Whether every group has as many voters as it shall have, on machines that are there, and no other replicas.
+pub fn is_whole(world: &World) -> bool {
+    let clusters: Vec<_> = world.machines().into_iter().filter_map(|machine| world.cluster(machine)).collect();
+    let nodes: BTreeSet<_> = clusters.iter().map(|cluster| cluster.node()).collect();
+    let voters = nodes.len().min(3);
+    let is_as_it_shall_be = |group: &GroupStatus| {
+        group.role == Role::Leader
+            && group.replicas.iter().filter(|replica| replica.voter && nodes.contains(&replica.node)).count() == voters
+            && group.replicas.iter().all(|replica| nodes.contains(&replica.node))
+    };
+    let led = clusters.iter().flat_map(|cluster| cluster.status().groups).filter(is_as_it_shall_be);
+    let whole: BTreeSet<_> = led.map(|group| group.group).collect();
+    groups().all(|group| whole.contains(&group))
+}
+
+/// What each replica says of itself, in short.
+fn replicas(world: &World) -> String {
+    let mut all = Vec::new();
+    for machine in world.machines() {
+        let Some(cluster) = world.cluster(machine) else {
+            all.push(format!("machine {machine} does not run"));
+            continue;
+        };
+        let (node, status) = (cluster.node().0, cluster.status());
+        let groups = status.groups.iter().map(|group| {
+            let GroupStatus { group, replica, role, term, last_log, applied, purged, .. } = group;
+            let members: Vec<String> = group_members(&status, *group);
+            format!(
+                "{group}: replica {replica} {role:?} term {term} last {last_log:?} applied {applied:?} purged {purged:?} of {}",
+                members.join(" ")
+            )
+        });
+        all.push(format!("machine {machine} node {node} [{}]", groups.collect::<Vec<_>>().join("; ")));
+    }
+    all.join(", ")
+}
+
+fn group_members(status: &ClusterStatus, group: GroupId) -> Vec<String> {
+    let found = status.groups.iter().find(|status| status.group == group);
+    let members = found.into_iter().flat_map(|status| &status.replicas);
+    members.map(|one| format!("{}{}@{}", if one.voter { "" } else { "~" }, one.replica, one.node.0)).collect()
 }
 
 /// Waits until clients have done what they had begun.

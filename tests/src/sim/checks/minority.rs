@@ -14,13 +14,14 @@ pub struct Alone {
 impl Alone {
     /// As of this moment.
     pub fn now(world: &World, machine: Machine) -> Self {
-        let was_alone = world.links.is_alone(machine, world.machines().into_iter());
+        // Once two were asked to leave, one machine may be all there is.
+        let was_alone = world.leaving() < 2 && world.links.is_alone(machine, world.machines().into_iter());
         Alone { machine, was_alone, cuts: world.links.heals() }
     }
 
     /// Something that began then was acknowledged now.
     pub fn check_acknowledged(&self, world: &World, reply: &Reply) {
-        if self.was_alone && self.cuts == world.links.heals() {
+        if self.was_alone && self.cuts == world.links.heals() && world.leaving() < 2 {
             world.violation(format!("I10: machine {} is alone and acknowledged {reply:?}", self.machine));
         }
     }
