@@ -123,6 +123,10 @@ impl Tender {
 
     /// Sends once and reports, unless the claim is lost before.
     async fn attempt(&self, message: MessageId, claim: OperationId, until: u64) {
+        if !self.may_rely_on(until) {
+            // It stood still until its claim was over.
+            return;
+        }
         self.world.outside.lock().begun.push((self.shard, claim, message, self.machine));
         let sending = Sending::begin(self, message);
         sending.holds_until(until);
@@ -151,10 +155,13 @@ impl Tender {
         takes
     }
 
+    fn may_rely_on(&self, until: u64) -> bool {
+        self.clock.now() + (MARGIN.as_millis() as u64) < until
+    }
+
     /// Renews the claim as long as it can; returns when it must not be relied on any more.
     async fn lose_claim(&self, message: MessageId, mut until: u64, sending: &Sending<'_>) {
-        let margin = MARGIN.as_millis() as u64;
-        while self.clock.now() + margin < until {
+        while self.may_rely_on(until) {
             sleep(RENEWAL).await;
             match self.claim(vec![message]).await {
                 Some((_, claimed, renewed)) if claimed.contains(&message) => {
