@@ -2,14 +2,15 @@
 //! which holds up this group's stream and nothing else: heartbeats take another way.
 //!
 //! A leader keeps a body until the entry that names it is applied, and after that only while rows name it. So what it has
-//! not any more is named by entries that are committed and need no copy here to be safe: such a body is let go. Were its
-//! message still there, the leader would have lost the body, and apply here notes it as missing (I2).
+//! not any more is named by entries that are committed and need no copy here to be safe: such a body is let go. A leader
+//! may not know yet what leaders before it have committed, but it took none of their entries without its body unless it was.
+//! Were the message still there, the leader would have lost the body, and apply here notes it as missing (I2).
 
 use crate::exchange::{self, FetchError};
 use crate::limits::APPEND_REFUSED_PAUSE;
 use crate::raft::codec;
 use crate::raft::replica::Replica;
-use crate::raft::types::TypeConfig;
+use crate::raft::types::{LogEntry, TypeConfig};
 use crate::raft::wire::{Append, Wire};
 use crate::transport::{CallError, Duplex, FrameReceiver};
 use futures::StreamExt;
@@ -83,9 +84,10 @@ impl Arriving {
     }
 }
 
-/// An entry that is not committed counts on a replica only with its bodies.
+/// An entry that is not committed counts on a replica only with its bodies. Only this leader's own may be such.
 fn needed_no_more(request: &AppendEntriesRequest<TypeConfig>, gone: &[BodyHash]) -> Result<(), FetchError> {
-    let open = request.entries.iter().filter(|entry| Some(entry.log_id) > request.leader_commit);
+    let own = |entry: &LogEntry| entry.log_id.leader_id.term == request.vote.leader_id.term;
+    let open = request.entries.iter().filter(|entry| own(entry) && Some(entry.log_id) > request.leader_commit);
     let needed = open.flat_map(codec::staged_bodies).find(|hash| gone.contains(hash));
     needed.map_or(Ok(()), |hash| Err(FetchError::Absent(hash)))
 }
@@ -93,7 +95,7 @@ fn needed_no_more(request: &AppendEntriesRequest<TypeConfig>, gone: &[BodyHash])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::types::{LogEntry, LogId, Proposal, Vote};
+    use crate::raft::types::{LogId, Proposal, Vote};
     use crate::raft::world::append_to;
     use model::{BodyRef, Command, Entry, FolderId, OperationId};
     use openraft::entry::RaftEntry;
@@ -114,5 +116,8 @@ mod tests {
             assert_eq!(needed_no_more(&request, &[hash]).is_ok(), taken, "committed up to {commit:?}");
             assert!(needed_no_more(&request, &[]).is_ok());
         }
+        request.leader_commit = None;
+        request.vote = Vote::new(4, 20);
+        assert!(needed_no_more(&request, &[hash]).is_ok(), "a later leader has it from one that had committed it");
     }
 }

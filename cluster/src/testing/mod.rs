@@ -24,7 +24,7 @@ pub async fn reopen_store(data: &Path) -> Store {
     let late = Instant::now() + PATIENCE;
     loop {
         match try_open(data) {
-            Err(OpenError::Locked(_)) if Instant::now() < late => crate::runtime::sleep(Duration::from_millis(5)).await,
+            Err(_) if Instant::now() < late => crate::runtime::sleep(Duration::from_millis(5)).await,
             opened => return opened.unwrap(),
         }
     }

@@ -18,13 +18,16 @@ pub const PATIENCE: Duration = Duration::from_secs(240);
 pub const SHARD: GroupId = GroupId(7);
 pub const ACCOUNT: AccountId = AccountId(1);
 
+/// Opens (or makes) a data directory, once the tasks of the node that had it before are gone. Blocks.
 pub fn open_store(data: &Path) -> Store {
-    Store::open(Options {
-        data: data.to_path_buf(),
-        decode: Arc::new(cluster::decode_record),
-        progress: Box::new(|_, _| ()),
-    })
-    .unwrap()
+    let late = Instant::now() + PATIENCE;
+    loop {
+        let decode = Arc::new(cluster::decode_record);
+        match Store::open(Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()) }) {
+            Err(_) if Instant::now() < late => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 pub async fn start(data: &Path) -> Cluster {
