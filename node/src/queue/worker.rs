@@ -27,6 +27,7 @@ use protocols::address::Address;
 use protocols::smtp::{EnhancedCode, Mail, Reply, Return};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// What every attempt needs. Shared by all of them.
@@ -69,11 +70,13 @@ impl Worker {
     pub async fn attempt(&self, mut job: Job) {
         let turn = job.turn.take();
         let results = tokio::select! {
-            results = timeout(ATTEMPT_TIMEOUT, self.deliver(&job, turn)) => results.unwrap_or_default(),
+            // A machine that stood still looks at its claim before it sends on.
+            biased;
             () = self.lose_claim(&job) => {
                 tracing::warn!(id = %job.message, shard = job.shard.0, "the claim on a queue message was lost");
                 return;
             }
+            results = timeout(ATTEMPT_TIMEOUT, self.deliver(&job, turn)) => results.unwrap_or_default(),
         };
         log(&job, &results);
         self.count(&results);
@@ -187,19 +190,23 @@ impl Worker {
     /// Renews the claim as long as it can; returns when it must not be relied on any more.
     async fn lose_claim(&self, job: &Job) {
         let mut until = job.lease_until;
-        let margin = u64::try_from(LEASE_MARGIN.as_millis()).unwrap_or(u64::MAX);
+        let left =
+            |until: u64| Duration::from_millis(until.saturating_sub(self.clock.now())).saturating_sub(LEASE_MARGIN);
         let mut wait = LEASE_RENEWAL;
-        while self.clock.now().saturating_add(margin) < until {
-            tokio::time::sleep(wait).await;
-            let now = self.clock.now();
+        loop {
+            tokio::time::sleep(wait.min(left(until))).await;
+            let (now, left) = (self.clock.now(), left(until));
+            if left.is_zero() {
+                return;
+            }
             let lease = Lease { holder: self.cluster.node(), until: now + LEASE_MS };
             let command = Command::Queue(QueueCommand::Claim { messages: vec![job.message], lease: lease.clone() });
-            match self.cluster.propose(job.shard, ids::operation(now), command).await {
-                Ok(Applied::Claimed(claimed)) if claimed.contains(&job.message) => {
+            match timeout(left, self.cluster.propose(job.shard, ids::operation(now), command)).await {
+                Ok(Ok(Applied::Claimed(claimed))) if claimed.contains(&job.message) => {
                     (until, wait) = (lease.until, LEASE_RENEWAL);
                 }
-                Ok(_) => return,
-                Err(_) => wait = QUEUE_TROUBLE_WAIT,
+                Ok(Ok(_)) | Err(_) => return,
+                Ok(Err(_)) => wait = QUEUE_TROUBLE_WAIT,
             }
         }
     }
