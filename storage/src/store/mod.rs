@@ -269,13 +269,11 @@ impl Store {
         // Before the rows are looked at: what is found missing meanwhile stays so.
         self.inner.core.bodies.found(hash);
         let states: Vec<GroupState> = self.inner.groups.lock().values().map(|(_, state)| state.clone()).collect();
-        for state in states {
-            if state.names_body(hash)? {
-                self.inner.core.bodies.add_missing(*hash);
-                return Ok(true);
-            }
+        let named = states.iter().map(|state| state.names_body(hash)).find(|named| !matches!(named, Ok(false)));
+        if named.is_some() {
+            self.inner.core.bodies.add_missing(*hash);
         }
-        Ok(false)
+        named.unwrap_or(Ok(false))
     }
 
     /// Counters.
