@@ -42,6 +42,8 @@ pub enum Local {
     Redo = b'T' as isize,
     /// A body that lost a name, with the entry that took it.
     Trash = b'X' as isize,
+    /// A body that rows name and this node lacks.
+    Missing = b'M' as isize,
     /// Something that the snapshot being installed has.
     Incoming = b'I' as isize,
 }
@@ -126,6 +128,13 @@ pub fn redo(group: GroupId, serial: u64) -> Vec<u8> {
 /// The trash row of a body taken away by the entry at `index`.
 pub fn trash(group: GroupId, index: u64, hash: &BodyHash) -> Vec<u8> {
     let mut key = number(local(group, Local::Trash), index);
+    key.extend_from_slice(&hash.0);
+    key
+}
+
+/// The row of a missing body.
+pub fn missing(group: GroupId, hash: &BodyHash) -> Vec<u8> {
+    let mut key = local(group, Local::Missing);
     key.extend_from_slice(&hash.0);
     key
 }

@@ -53,14 +53,8 @@ impl Install {
     /// Which of a snapshot's bodies this node lacks: stage each with [`crate::StagedBody::finish_as_file`] before finishing.
     pub fn missing(&self, manifest: &Manifest) -> io::Result<Vec<BodyHash>> {
         let bodies = &self.shared.core.bodies;
-        let may_be_torn = self.shared.meta.lock().has_more_to_repeat();
         let mut missing = Vec::new();
         for hash in &manifest.bodies {
-            if may_be_torn {
-                // The entries that would find it torn and write it again are in the snapshot.
-                let _files = self.shared.core.files.read();
-                bodies.mend(hash, None)?;
-            }
             if !bodies.contains(hash)? {
                 missing.push(*hash);
             }

@@ -142,6 +142,11 @@ impl<'a> LocalRows<'a> {
         self.batch.put(Column::Local, key::trash(self.group, index, &hash), Vec::new());
     }
 
+    /// Notes, or forgets, a body that rows name and this node lacks.
+    pub fn set_missing(&mut self, hash: &BodyHash, is_missing: bool) {
+        self.set(key::missing(self.group, hash), is_missing.then(Vec::new));
+    }
+
     /// Drops a message's derived records.
     pub fn drop_cache(&mut self, spot: Spot) {
         let range = key::under(key::cache(self.group, self.generation, spot));

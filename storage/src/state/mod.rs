@@ -98,13 +98,6 @@ pub(crate) struct GroupMeta {
     pub next_pin: u64,
 }
 
-impl GroupMeta {
-    /// Whether entries are yet to be repeated that may have left torn files.
-    pub fn has_more_to_repeat(&self) -> bool {
-        self.repeat_until.is_some() && self.repeat_until > self.applied.as_ref().map(|(index, _)| *index)
-    }
-}
-
 impl GroupState {
     /// Reads how far the group has come and brings its files in line after a crash. See `docs/states.md`.
     pub(crate) fn open(group: GroupId, core: Arc<Core>, log: GroupLog, lane: Arc<Lane>) -> io::Result<Self> {

@@ -370,6 +370,7 @@ impl<'a> Projection<'a> {
             }
             Placed::Missing => {
                 tracing::warn!(body = %hash.to_hex(), "a body that rows name is not on this node");
+                self.local.set_missing(hash, true);
                 self.core.bodies.add_missing(*hash);
                 Ok(false)
             }

@@ -5,6 +5,7 @@
 
 use super::local::{LocalRows, Redo, decode_redo};
 use super::project::{Projection, Touches};
+use super::repair::names_of;
 use super::view::{decode_applied, decode_generation, decode_index, io_error};
 use super::{Core, GroupMeta, Shared};
 use crate::key::{self, Local, Meta};
@@ -12,7 +13,7 @@ use crate::log::GroupLog;
 use crate::rows::{Batch, Column, Sync};
 use bytes::Bytes;
 use model::mailbox::maildir;
-use model::{BodyHash, BodyRef, GroupId, Touch};
+use model::{BodyHash, BodyRef, Entry, GroupId, Touch};
 use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
@@ -58,13 +59,8 @@ pub fn recover(shared: &Shared) -> io::Result<()> {
         (meta.generation, meta.applied.as_ref().map(|(index, _)| *index), meta.files_synced)
     };
     drop_other_generations(shared, generation)?;
-    let last = shared.log.last_index();
-    if let Some(last) = last {
-        let mut named = Vec::new();
-        let unapplied = applied.map_or(0, |applied| applied + 1)..last.saturating_add(1);
-        shared.log.bodies_named(unapplied, &mut |index, hash| named.push((index, hash)))?;
-        named.iter().for_each(|(index, hash)| shared.core.bodies.name(shared.group, *index, &[*hash]));
-    }
+    take_over_unapplied(shared, applied)?;
+    take_over_missing(shared)?;
     let Unsure { touches, bodies, redo_rows } = unsure(shared)?;
     if synced >= applied && redo_rows.is_empty() && touches.is_empty() {
         return Ok(());
@@ -99,6 +95,38 @@ fn drop_other_generations(shared: &Shared, generation: key::Generation) -> io::R
     let incoming = key::under(key::local(shared.group, Local::Incoming));
     if shared.core.rows.last(Column::Local, &incoming.start..&incoming.end)?.is_some() {
         batch.delete_range(Column::Local, incoming);
+    }
+    if batch.changes.is_empty() { Ok(()) } else { shared.core.rows.write(batch, Sync::No) }
+}
+
+/// Keeps the bodies that unapplied entries name, and mends them where a file of them is: rows that the crash took may have
+/// put it there, and another group may name it before they are repeated.
+fn take_over_unapplied(shared: &Shared, applied: Option<u64>) -> io::Result<()> {
+    let Some(last) = shared.log.last_index() else { return Ok(()) };
+    let mut named = Vec::new();
+    let unapplied = applied.map_or(0, |applied| applied + 1)..last.saturating_add(1);
+    shared.log.bodies_named(unapplied, &mut |index, hash| named.push((index, hash)))?;
+    named.iter().for_each(|(index, hash)| shared.core.bodies.name(shared.group, *index, &[*hash]));
+    // Whoever applies a record that cannot be read says so.
+    let readable = |bytes: &[u8]| Ok((shared.core.decode)(bytes).unwrap_or(None));
+    let mend = &mut |body: &BodyRef| shared.core.bodies.mend(&body.hash, body.inline.as_deref());
+    for_bodies_in_log(shared, (applied, Some(last)), &readable, mend)
+}
+
+/// Bodies that were missing when the node stopped are still to be fetched, while rows name them.
+fn take_over_missing(shared: &Shared) -> io::Result<()> {
+    let (mut found, mut batch) = (Vec::new(), Batch::default());
+    let range = key::under(key::local(shared.group, Local::Missing));
+    shared.core.rows.scan(Column::Local, &range.start..&range.end, &mut |key, _| {
+        found.extend(key.get(key::LOCAL_BYTES..).and_then(|hash| hash.try_into().ok()).map(BodyHash));
+        ControlFlow::Continue(())
+    })?;
+    for hash in found {
+        if names_of(shared, &hash)?.is_empty() {
+            batch.delete(Column::Local, key::missing(shared.group, &hash));
+        } else {
+            shared.core.bodies.add_missing(hash);
+        }
     }
     if batch.changes.is_empty() { Ok(()) } else { shared.core.rows.write(batch, Sync::No) }
 }
@@ -156,7 +184,7 @@ fn mend_bodies(
     let view = super::ReadView::new(shared.group, shared.core.rows.snapshot())?;
     let needed = needed_bodies(&view, touches)?;
     let bodies = &shared.core.bodies;
-    for_bodies_in_log(shared, synced, applied, &mut |body| {
+    for_bodies_in_log(shared, (synced, applied), &*shared.core.decode, &mut |body| {
         if needed.contains(&body.hash) {
             bodies.place(&body.hash, body.inline.as_deref(), true).map(drop)
         } else if torn.contains(&body.hash) && body.inline.is_some() {
@@ -204,20 +232,20 @@ fn needed_bodies(view: &super::ReadView, touches: &Touches) -> io::Result<HashSe
     Ok(needed)
 }
 
-/// Visits every body named by the entries whose files may not be durable.
+/// Visits every body named by the entries behind `after`, up to `last`.
 fn for_bodies_in_log(
     shared: &Shared,
-    synced: Option<u64>,
-    applied: Option<u64>,
+    (after, last): (Option<u64>, Option<u64>),
+    decode: &dyn Fn(&[u8]) -> io::Result<Option<Entry>>,
     visit: &mut dyn FnMut(&BodyRef) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut next = synced.map_or(0, |synced| synced + 1);
-    while Some(next) <= applied {
-        let records = shared.log.read(next..applied.map_or(0, |applied| applied + 1), READ_BYTES)?;
-        let Some((last, _)) = records.last() else { return Ok(()) };
-        next = last + 1;
+    let mut next = after.map_or(0, |after| after + 1);
+    while Some(next) <= last {
+        let records = shared.log.read(next..last.map_or(0, |last| last + 1), READ_BYTES)?;
+        let Some((read, _)) = records.last() else { return Ok(()) };
+        next = read + 1;
         for (_, bytes) in &records {
-            if let Some(entry) = (shared.core.decode)(bytes)? {
+            if let Some(entry) = decode(bytes)? {
                 entry.command.bodies().into_iter().try_for_each(&mut *visit)?;
             }
         }

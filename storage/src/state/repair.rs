@@ -14,18 +14,18 @@ use std::ops::ControlFlow;
 pub fn repair(shared: &Shared, hash: &BodyHash) -> io::Result<()> {
     let core = &shared.core;
     let _files = core.files.read();
-    if core.bodies.place(hash, None, true)? == Placed::Missing {
+    // No record of the log will mend it: what is in its place after a crash must be whole.
+    let absent = !core.bodies.make_durable(&[*hash])?.is_empty();
+    if absent || core.bodies.place(hash, None, true)? == Placed::Missing {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the body is still missing"));
     }
     let touches = names_of(shared, hash)?;
-    if touches.is_empty() {
-        return Ok(());
-    }
     let view = super::ReadView::new(shared.group, core.rows.snapshot())?;
     let index = view.applied()?.map_or(0, |(index, _)| index);
     let local = LocalRows::new(&*core.rows, shared.group, shared.generation());
     let mut projection = Projection::new(shared, &view, local, true, index);
     projection.run(&touches)?;
+    projection.local.set_missing(hash, false);
     let mut batch: Batch = std::mem::take(&mut projection.local.batch);
     let mut meta = shared.meta.lock();
     batch.put(Column::Local, key::redo(shared.group, meta.redo_next), encode_redo(&projection.redo));
