@@ -81,6 +81,8 @@ pub const PLACED_AT_A_TIME: usize = 8;
 pub const BALANCE_INTERVAL: Duration = Duration::from_millis(500);
 /// Leaderships a node hands over at a time: each costs its group a moment.
 pub const TRANSFERS_PER_ROUND: usize = 2;
+/// How long a group that was handed over is not handed over again by the same node.
+pub const BALANCE_REST: Duration = Duration::from_secs(30);
 /// How long the same nodes must have answered before leaders spread over them: a restart must not move all of them twice.
 pub const BALANCE_SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// How long a node that stops waits for others to take over what it leads; they would elect themselves a little later.

@@ -3,15 +3,16 @@
 use super::leaders::preferred;
 use crate::handle::Cluster;
 use crate::limits::{
-    ABDICATION_TIMEOUT, BALANCE_INTERVAL, BALANCE_SETTLED_AFTER, CATCH_UP_LAG_MAX, CHANGE_TIMEOUT, TRANSFERS_PER_ROUND,
+    ABDICATION_TIMEOUT, BALANCE_INTERVAL, BALANCE_REST, BALANCE_SETTLED_AFTER, CATCH_UP_LAG_MAX, CHANGE_TIMEOUT,
+    TRANSFERS_PER_ROUND,
 };
 use crate::members::rows::Rows;
 use crate::raft::Replica;
 use crate::runtime::{Instant, sleep};
 use futures::future::join_all;
-use model::NodeId;
 use model::directory::row::NodeState;
-use std::collections::BTreeSet;
+use model::{GroupId, NodeId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Runs until it is dropped.
@@ -19,6 +20,7 @@ pub async fn run(cluster: Cluster) {
     // Who answered when it was last calm: a node that is away for a moment must not make all leaders move.
     let mut answering = BTreeSet::new();
     let mut seen = (BTreeSet::new(), Instant::now());
+    let mut handed = BTreeMap::new();
     loop {
         sleep(BALANCE_INTERVAL).await;
         let Some(rows) = cluster.inner().directory.rows().await else { continue };
@@ -29,7 +31,12 @@ pub async fn run(cluster: Cluster) {
         if seen.1.elapsed() >= BALANCE_SETTLED_AFTER {
             answering = connected.clone();
         }
-        hand_over(&cluster, &rows, &answering, &connected).await;
+        // A node that is drained hands everything over at once, to whoever is there.
+        if rows.state(cluster.node()).is_some_and(|state| state != NodeState::Active) {
+            hand_over(&cluster, &rows, &connected, usize::MAX, &mut BTreeMap::new()).await;
+        } else if answering == connected {
+            hand_over(&cluster, &rows, &connected, TRANSFERS_PER_ROUND, &mut handed).await;
+        }
     }
 }
 
@@ -38,21 +45,28 @@ fn connected(cluster: &Cluster) -> BTreeSet<NodeId> {
     peers.filter(|peer| peer.connected).map(|peer| peer.node).chain([cluster.node()]).collect()
 }
 
-async fn hand_over(cluster: &Cluster, rows: &Arc<Rows>, answering: &BTreeSet<NodeId>, connected: &BTreeSet<NodeId>) {
-    // A node that is drained hands everything over at once, to whoever is there.
-    let drained = rows.state(cluster.node()).is_some_and(|state| state != NodeState::Active);
-    let (answering, room) = if drained { (connected, usize::MAX) } else { (answering, TRANSFERS_PER_ROUND) };
-    let chosen = preferred(&rows.nodes, &rows.groups, answering);
+/// Hands over at most `room` groups. One that was handed over a moment ago is here again because somebody who sees other
+/// nodes wants it here: `handed`, by group, keeps two such from throwing it to and fro.
+async fn hand_over(
+    cluster: &Cluster,
+    rows: &Arc<Rows>,
+    connected: &BTreeSet<NodeId>,
+    room: usize,
+    handed: &mut BTreeMap<GroupId, Instant>,
+) {
+    let chosen = preferred(&rows.nodes, &rows.groups, connected);
+    handed.retain(|_, at| at.elapsed() < BALANCE_REST);
     let mut moved = 0;
     for group in cluster.inner().holdings.groups() {
         let id = group.parts().group;
-        let Some(node) = chosen.get(&id).filter(|node| **node != cluster.node() && connected.contains(node)) else {
-            continue;
-        };
+        let Some(node) = chosen.get(&id).filter(|node| **node != cluster.node()) else { continue };
         let Some(replica) = group.replica().filter(|replica| replica.leadership().here) else { continue };
-        let Some(heir) = heir(&replica, *node) else { continue };
+        let Some(heir) = heir(&replica, *node).filter(|_| !handed.contains_key(&id)) else { continue };
         match replica.transfer(heir, Instant::now() + CHANGE_TIMEOUT).await {
-            Ok(()) => tracing::debug!(group = %id, node = node.0, "handed over"),
+            Ok(()) => {
+                handed.insert(id, Instant::now());
+                tracing::debug!(group = %id, node = node.0, "handed over");
+            }
             Err(error) => tracing::info!(group = %id, node = node.0, %error, "not handed over; trying again"),
         }
         moved += 1;
