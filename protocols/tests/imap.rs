@@ -95,6 +95,12 @@ impl Run {
                 let folder = account.folders.get_mut(rest).expect("the mailbox exists");
                 folder.forgotten = folder.modseq;
             }
+            "overtake" => {
+                let (mailbox, uids) = rest.split_once(' ').expect("mailbox and UIDs");
+                let mut account = self.account.borrow_mut();
+                let folder = account.folders.get_mut(mailbox).expect("the mailbox exists");
+                folder.overtaking = uids.split(',').map(|uid| uid.parse().expect("a UID")).collect();
+            }
             "fail" => self.account.borrow_mut().failure = Some(StoreError::Unavailable),
             "shutdown" | "timeout" => {
                 let connection = self.connection(1);
@@ -207,5 +213,5 @@ macro_rules! transcripts {
 
 transcripts! {
     append authenticate binary condstore copy_move create_delete_rename enable errors expunge fetch fresh idle list login
-    invalid news pipelining privacy qresync search searchres select store utf8 timeout transport lifecycle
+    invalid news pipelining privacy qresync search searchres select store store_overtaken utf8 timeout transport lifecycle
 }

@@ -365,6 +365,8 @@ pub struct Stored {
     pub states: Vec<MessageState>,
     /// Left alone because of UNCHANGEDSINCE, sorted.
     pub modified: Vec<Uid>,
+    /// Those of `states` that the command found as asked and somebody else changed since, sorted.
+    pub overtaken: Vec<Uid>,
     /// The table when it grew.
     pub keywords: Option<Arc<Vec<String>>>,
 }

@@ -31,6 +31,8 @@ pub struct Folder {
     /// Expunges up to here are forgotten.
     pub forgotten: ModSeq,
     pub special_use: Option<SpecialUse>,
+    /// What another client marks as drafts as soon as the next STORE is done.
+    pub overtaking: Vec<Uid>,
 }
 
 /// A message being appended.
@@ -82,6 +84,7 @@ impl Account {
             messages: BTreeMap::new(),
             keywords: Arc::default(),
             expunged: Vec::new(),
+            overtaking: Vec::new(),
             forgotten: 0,
             special_use,
         };
@@ -322,6 +325,17 @@ impl Folder {
                 self.modseq = modseq;
             }
             stored.states.push(message.state);
+        }
+        for uid in std::mem::take(&mut self.overtaking) {
+            let message = self.messages.get_mut(&uid).expect("the message exists");
+            message.state.flags = Flags(message.state.flags.0 | Flags::DRAFT.0);
+            self.modseq += 1;
+            message.state.modseq = self.modseq;
+            let found = stored.states.iter_mut().find(|state| state.uid == uid && state.modseq < modseq);
+            if let Some(state) = found {
+                *state = message.state;
+                stored.overtaken.push(uid);
+            }
         }
         stored.keywords = (self.keywords.len() > before).then(|| self.keywords.clone());
         Ok(Reply::Stored(stored))

@@ -295,8 +295,11 @@ impl MailboxSession {
                 unchanged_since,
             })
             .await?;
-        let model::Reply::Stored { modified, keywords, .. } = stored else { return Err(StoreError::Internal) };
-        let states = move |from: &dyn Read, account| views::stored(from, account, folder, (&uids, &modified));
+        let model::Reply::Stored { changed, modified, keywords, modseq } = stored else {
+            return Err(StoreError::Internal);
+        };
+        let done = views::StoreDone { changed, modified, modseq };
+        let states = move |from: &dyn Read, account| views::stored(from, account, folder, &uids, &done);
         let mut stored = self.read(states).await?;
         stored.keywords = views::grown(keywords, self.keywords_known(folder));
         self.note_keywords(folder, stored.keywords.as_deref());

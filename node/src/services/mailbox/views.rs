@@ -7,7 +7,7 @@ use model::mailbox::row::{self, FolderRow};
 use model::mailbox::view;
 use model::txn::prefix_end;
 use model::{AccountId, FolderId, Read, ReadError, UidSet, key};
-use protocols::imap::store::{Changes, MailboxInfo, MailboxStatus, MessageState, ModSeq, Selected, Stored, UidRanges};
+use protocols::imap::store::{Changes, MailboxInfo, MailboxStatus, ModSeq, Selected, Stored, UidRanges};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -118,16 +118,36 @@ pub fn grown(keywords: Vec<String>, known: usize) -> Option<Arc<Vec<String>>> {
     (keywords.len() > known).then(|| Arc::new(keywords))
 }
 
-/// After STORE: the states now of the messages addressed, but for those left alone.
+/// What a STORE did.
+pub struct StoreDone {
+    /// The states it made.
+    pub changed: Vec<row::MessageState>,
+    /// What it left alone.
+    pub modified: UidSet,
+    /// The folder's HIGHESTMODSEQ behind it.
+    pub modseq: ModSeq,
+}
+
+/// After STORE: the states it left of the messages addressed, but for those left alone. Somebody else may have changed
+/// them since; the MODSEQ of that change is not told as if it were this one's, or the client would take it for its own.
 pub fn stored(
     from: &dyn Read,
     account: AccountId,
     folder: FolderId,
-    (uids, modified): (&UidSet, &UidSet),
+    uids: &UidSet,
+    done: &StoreDone,
 ) -> Result<Stored, ReadError> {
-    let mut states = convert::states(view::states_of(from, account, folder, uids)?);
-    states.retain(|state: &MessageState| !modified.contains(state.uid));
-    Ok(Stored { states, modified: modified.iter().collect(), keywords: None })
+    let mut states = view::states_of(from, account, folder, uids)?;
+    states.retain(|state| !done.modified.contains(state.uid));
+    for made in &done.changed {
+        if let Ok(at) = states.binary_search_by_key(&made.uid, |state| state.uid)
+            && let Some(state) = states.get_mut(at)
+        {
+            *state = *made;
+        }
+    }
+    let overtaken = states.iter().filter(|state| state.modseq > done.modseq).map(|state| state.uid).collect();
+    Ok(Stored { states: convert::states(states), modified: done.modified.iter().collect(), overtaken, keywords: None })
 }
 
 /// Every mailbox, and subscriptions that outlived theirs (RFC 9051 section 6.3.7).
@@ -229,5 +249,36 @@ mod tests {
         sample.apply(MailboxCommand::DeleteFolder { account: sample.account, name: "a".into() });
         assert!(changes(sample.rows(), sample.account, folder, 1, 0).unwrap().is_none());
         assert_eq!(statuses(sample.rows(), sample.account, &["a".into(), "Sent".into()]).unwrap()[0], None);
+    }
+
+    #[test]
+    fn a_store_tells_what_it_made_and_not_what_came_after() {
+        let mut sample = Sample::new();
+        sample.append("INBOX", &["one", "two", "three"]);
+        let folder = folder_id(sample.rows(), sample.account, "INBOX").unwrap().unwrap();
+        let uids = |first, last| UidSet::from_ranges([(first, last)]);
+        let store = |sample: &mut Sample, uids, flags| {
+            sample.apply(MailboxCommand::Store {
+                account: sample.account,
+                folder,
+                uids,
+                mode: StoreMode::Add,
+                flags,
+                keywords: Vec::new(),
+                unchanged_since: None,
+            })
+        };
+        store(&mut sample, uids(3, 3), row::flag::SEEN);
+        let model::Reply::Stored { changed, modified, modseq, .. } = store(&mut sample, uids(1, 3), row::flag::SEEN)
+        else {
+            panic!("stored");
+        };
+        store(&mut sample, uids(2, 3), row::flag::FLAGGED);
+        let done = StoreDone { changed, modified, modseq };
+        let stored = stored(sample.rows(), sample.account, folder, &uids(1, 3), &done).unwrap();
+        let told: Vec<_> = stored.states.iter().map(|state| (state.uid, state.flags.0, state.modseq)).collect();
+        let (seen, both) = (row::flag::SEEN, row::flag::SEEN | row::flag::FLAGGED);
+        assert_eq!(told, [(1, seen, modseq), (2, seen, modseq), (3, both, modseq + 1)]);
+        assert_eq!(stored.overtaken, [3]);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn start(core: &mut Core, arguments: StoreArguments, addressing: Addr
                 // RFC 7162 section 3.1.3: MODSEQ is told even if FLAGS is not.
                 modseq: core.features.condstore,
             };
-            Box::new(Telling { positions, told: 0, items, finish }).resume(core)
+            Box::new(Telling { positions, told: 0, items, overtaken: stored.overtaken, finish }).resume(core)
         }
         Ok(_) => Finish::internal().into(),
         Err(error) => Finish::refused(error).into(),
@@ -86,6 +86,8 @@ struct Telling {
     positions: Vec<u32>,
     told: usize,
     items: StateItems,
+    /// Told with their flags in any case: their MODSEQ is that of a change the client has not seen.
+    overtaken: Vec<u32>,
     finish: Finish,
 }
 
@@ -95,7 +97,7 @@ pub(super) fn tell_flags(core: &mut Core, uids: &UidRanges, finish: Finish) -> S
     let known = snapshot.messages().iter().enumerate().filter(|(_, state)| uids.contains(state.uid));
     let positions = known.map(|(position, _)| u32::try_from(position).unwrap_or(u32::MAX)).collect();
     let items = core.unsolicited_items();
-    Box::new(Telling { positions, told: 0, items, finish }).resume(core)
+    Box::new(Telling { positions, told: 0, items, overtaken: Vec::new(), finish }).resume(core)
 }
 
 impl Running for Telling {
@@ -105,13 +107,17 @@ impl Running for Telling {
 
     fn resume(mut self: Box<Self>, core: &mut Core) -> Step {
         let Some(snapshot) = &core.selected else { return self.finish.into() };
-        if !self.items.flags && !self.items.modseq {
+        if !self.items.flags && !self.items.modseq && self.overtaken.is_empty() {
             return self.finish.into();
         }
         while let Some(&position) = self.positions.get(self.told) {
             self.told += 1;
             if let Some(state) = snapshot.messages().get(position as usize) {
-                encode::fetch_state(&mut core.out, position + 1, state, self.items, &snapshot.keywords);
+                let flags = self.items.flags || self.overtaken.binary_search(&state.uid).is_ok();
+                if flags || self.items.modseq {
+                    let items = StateItems { flags, ..self.items };
+                    encode::fetch_state(&mut core.out, position + 1, state, items, &snapshot.keywords);
+                }
             }
             if core.out.len() >= crate::limits::imap::OUTPUT_BYTES_PAUSE {
                 return Step::More(self);
