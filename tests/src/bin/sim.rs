@@ -2,9 +2,17 @@
 //! is told on standard error and ends it with failure.
 #![forbid(unsafe_code)]
 
-use std::process::ExitCode;
+use mimalloc::MiMalloc;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 use tests::sim::{Outcome, Settings, run};
+
+/// Simulated nodes allocate and free small things most of all.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// A long campaign is done in processes of so many seeds: what killed nodes leave in memory goes with each.
+const SEEDS_PER_PROCESS: u64 = 1_000;
 
 const USAGE: &str = "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--go-on] [--plant FAULT]; RUST_LOG=info tells more";
 
@@ -13,6 +21,8 @@ struct Arguments {
     is_one: bool,
     twice: bool,
     goes_on: bool,
+    /// What each process of a long campaign is given besides its seeds.
+    rest: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -24,6 +34,9 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if arguments.seeds.end - arguments.seeds.start > SEEDS_PER_PROCESS {
+        return in_parts(&arguments);
+    }
     let started = Instant::now();
     let (mut done, mut unknown, mut failed) = (0, 0, 0);
     let first = arguments.seeds.start;
@@ -56,6 +69,26 @@ fn main() -> ExitCode {
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// Runs a process for each thousand seeds; failure when one failed, at once unless it shall go on.
+fn in_parts(arguments: &Arguments) -> ExitCode {
+    let started = Instant::now();
+    let mut failed = false;
+    let mut next = arguments.seeds.start;
+    while next < arguments.seeds.end {
+        let end = next.saturating_add(SEEDS_PER_PROCESS).min(arguments.seeds.end);
+        let mut part = Command::new("/proc/self/exe");
+        part.args(["--seeds", &format!("{next}..{end}")]).args(&arguments.rest);
+        failed |= !part.status().is_ok_and(|status| status.success());
+        if failed && !arguments.goes_on {
+            return ExitCode::FAILURE;
+        }
+        next = end;
+        let count = next - arguments.seeds.start;
+        println!("{count} seeds in all, {:.1} per second", count as f64 / started.elapsed().as_secs_f64());
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
 fn tell(outcome: &Outcome) {
     let Outcome { done, unknown, reads, polls, length, faults, .. } = outcome;
     println!(
@@ -66,7 +99,7 @@ fn tell(outcome: &Outcome) {
 
 fn parse() -> Option<Arguments> {
     let mut given = std::env::args().skip(1).peekable();
-    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false, goes_on: false };
+    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false, goes_on: false, rest: Vec::new() };
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--seed" => {
@@ -82,14 +115,22 @@ fn parse() -> Option<Arguments> {
                 let from = given.next_if(|next| !next.starts_with("--")).map_or(Some(0), |from| from.parse().ok())?;
                 arguments.seeds = from..u64::MAX;
             }
-            "--go-on" => arguments.goes_on = true,
-            "--twice" => arguments.twice = true,
+            "--go-on" => {
+                arguments.goes_on = true;
+                arguments.rest.push(argument);
+            }
+            "--twice" => {
+                arguments.twice = true;
+                arguments.rest.push(argument);
+            }
             "--faults" => {
                 faults::ALL.iter().for_each(|fault| println!("{}", fault.name()));
                 std::process::exit(0);
             }
             "--plant" => {
-                let fault = faults::Fault::of_name(&given.next()?)?;
+                let name = given.next()?;
+                let fault = faults::Fault::of_name(&name)?;
+                arguments.rest.extend([argument, name]);
                 if !faults::ENABLED {
                     eprintln!("faults cannot be planted in this build: set MAILNODE_FAULTS=1 while building");
                     return None;

@@ -63,6 +63,8 @@ struct State {
     pauses: u64,
     ports: BTreeMap<Machine, Open>,
     lanes: BTreeMap<(Machine, Machine, bool), LaneState>,
+    /// Connections a machine without power had made, from and to: the other ends have not noticed yet.
+    left: Vec<(Machine, Machine, Arc<Connection>)>,
     heals: u64,
 }
 
@@ -110,6 +112,7 @@ impl Links {
             pauses: 0,
             ports: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            left: Vec::new(),
             heals: 0,
         };
         Arc::new(Links { state: Mutex::new(state), changed: Notify::new() })
@@ -210,7 +213,11 @@ impl Links {
         executor::current().spawn_for(owner, Box::pin(silence));
         let mut state = self.state.lock();
         let own: Vec<_> = state.lanes.keys().filter(|(from, ..)| *from == machine).copied().collect();
-        own.into_iter().for_each(|lane| drop(state.lanes.remove(&lane)));
+        for lane in own {
+            if let Some(LaneState::Connected { connection, .. }) = state.lanes.remove(&lane) {
+                state.left.push((lane.0, lane.1, connection));
+            }
+        }
     }
 
     /// Ends the connections between machines.
@@ -226,6 +233,9 @@ impl Links {
                     *lane = LaneState::Idle { failures: 0, wait_until: Instant::now() };
                 }
             }
+            gone.extend(
+                state.left.extract_if(.., |(from, to, _)| between(*from, *to)).map(|(.., connection)| connection),
+            );
         }
         gone.iter().for_each(|connection| connection.gone.cancel());
         self.changed.notify_waiters();
