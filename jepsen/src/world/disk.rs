@@ -18,7 +18,8 @@ impl Disk {
         fs::create_dir_all(at)?;
         File::create(&image)?.set_len(megabytes << 20)?;
         let (image, point) = (image.to_string_lossy(), at.to_string_lossy());
-        tool(&["mkfs.ext4", "-q", "-F", "-m", "0", &image])?;
+        // Each message is a file: the usual number of inodes would be the first to run out.
+        tool(&["mkfs.ext4", "-q", "-F", "-m", "0", "-i", "4096", &image])?;
         tool(&["mount", "-o", "loop", &image, &point])?;
         Ok(Disk { at: at.to_owned() })
     }

@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 const SINK_PORT: u16 = 2525;
 /// The cluster's port, UDP.
 const CLUSTER_PORT: u16 = 7025;
-/// A small disk: room for ten minutes of mail and the logs of 33 groups.
-const DISK_MEGABYTES: u64 = 1536;
+/// A small disk: room for an hour of mail and the logs of 33 groups.
+const DISK_MEGABYTES: u64 = 4096;
 
 /// What a run asks of its cluster.
 #[derive(Clone, Debug)]

@@ -58,6 +58,7 @@ impl Health for NodeHealth {
         metric(&mut text, "log_bytes", "gauge", "Bytes in the logs of all groups", log_bytes);
         if let Some(space) = self.services.cluster.store().space().space {
             metric(&mut text, "disk_free_bytes", "gauge", "Free space for data", space.free);
+            metric(&mut text, "disk_free_files", "gauge", "Files there is room for (inodes)", space.files_free);
         }
         text
     }

@@ -23,13 +23,17 @@ pub struct Stat {
     pub directory: bool,
 }
 
-/// Bytes of the filesystem the data directory lies on.
+/// Room on the filesystem the data directory lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// All of it.
+    /// All bytes.
     pub total: u64,
-    /// What this process may still use.
+    /// Bytes this process may still use.
     pub free: u64,
+    /// Files it can hold (inodes), for every body is one; 0 on a filesystem that does not count them.
+    pub files: u64,
+    /// Files this process may still make.
+    pub files_free: u64,
 }
 
 /// An open file.

@@ -125,6 +125,8 @@ impl Disk for RealDisk {
         Ok(Space {
             total: stat.f_blocks.saturating_mul(stat.f_frsize),
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            files: stat.f_files,
+            files_free: stat.f_favail,
         })
     }
 }

@@ -348,7 +348,7 @@ impl Disk for SimDisk {
     }
 
     fn space(&self) -> io::Result<Space> {
-        Ok(Space { total: 1 << 40, free: 1 << 39 })
+        Ok(Space { total: 1 << 40, free: 1 << 39, files: 1 << 30, files_free: 1 << 29 })
     }
 }
 

@@ -44,9 +44,10 @@ impl SpaceWatch {
         let full = is_full(space);
         let before = std::mem::replace(&mut *self.status.lock(), SpaceStatus { space: Some(space), full });
         if full && !before.full {
-            tracing::error!(free = space.free, total = space.total, "the disk is nearly full: new mail is refused");
+            let Space { total, free, files, files_free } = space;
+            tracing::error!(free, total, files_free, files, "the disk is nearly full: new mail is refused");
         } else if before.full && !full {
-            tracing::info!(free = space.free, "there is space again: mail is taken");
+            tracing::info!(free = space.free, files_free = space.files_free, "there is space again: mail is taken");
         }
     }
 
@@ -62,8 +63,10 @@ impl SpaceWatch {
     }
 }
 
+/// Short of bytes or of files.
 fn is_full(space: Space) -> bool {
-    space.free < space.total / 100 * limits::FREE_PERCENT_MIN
+    let short = |free: u64, total: u64| free < total / 100 * limits::FREE_PERCENT_MIN;
+    short(space.free, space.total) || short(space.files_free, space.files)
 }
 
 #[cfg(test)]
@@ -72,7 +75,9 @@ mod tests {
 
     #[test]
     fn full_begins_under_five_percent() {
-        assert!(!is_full(Space { total: 1000, free: 50 }));
-        assert!(is_full(Space { total: 1000, free: 49 }));
+        let space = |free, files_free| Space { total: 1000, free, files: 1000, files_free };
+        assert!(!is_full(space(50, 50)));
+        assert!(is_full(space(49, 1000)) && is_full(space(1000, 49)));
+        assert!(!is_full(Space { files: 0, files_free: 0, ..space(50, 0) }), "a filesystem that counts no files");
     }
 }
