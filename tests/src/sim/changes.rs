@@ -141,7 +141,11 @@ async fn leave(cluster: Cluster, node: NodeId, machine: Machine, number: u64) ->
     let command = Command::Directory(DirectoryCommand::Members(command));
     match cluster.propose(GroupId::DIRECTORY, operation, command).await {
         Ok(Reply::Done) => Some(true),
-        Ok(_) => Some(false),
+        // It may be so far already: an earlier try was carried out and its answer lost.
+        Ok(_) => {
+            let nodes = cluster.nodes().await.ok()?;
+            Some(matches!(nodes.get(&node)?.state, NodeState::Leaving | NodeState::Removed))
+        }
         Err(_) => None,
     }
 }
