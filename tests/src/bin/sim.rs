@@ -14,13 +14,14 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// A long campaign is done in processes of so many seeds: what killed nodes leave in memory goes with each.
 const SEEDS_PER_PROCESS: u64 = 1_000;
 
-const USAGE: &str = "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--go-on] [--plant FAULT]; RUST_LOG=info tells more";
+const USAGE: &str = "usage: sim (--seed N | --seeds A..B | --forever [FROM] | --faults) [--twice] [--go-on] [--plant FAULT] [--sessions PERCENT]; RUST_LOG=info tells more";
 
 struct Arguments {
     seeds: std::ops::Range<u64>,
     is_one: bool,
     twice: bool,
     goes_on: bool,
+    settings: Settings,
     /// What each process of a long campaign is given besides its seeds.
     rest: Vec<String>,
 }
@@ -41,8 +42,8 @@ fn main() -> ExitCode {
     let (mut done, mut unknown, mut failed) = (0, 0, 0);
     let first = arguments.seeds.start;
     for seed in arguments.seeds.clone() {
-        let outcome = run(seed, Settings::default());
-        if arguments.twice && run(seed, Settings::default()) != outcome {
+        let outcome = run(seed, arguments.settings);
+        if arguments.twice && run(seed, arguments.settings) != outcome {
             eprintln!("seed {seed}: two runs differ");
             return ExitCode::FAILURE;
         }
@@ -90,16 +91,17 @@ fn in_parts(arguments: &Arguments) -> ExitCode {
 }
 
 fn tell(outcome: &Outcome) {
-    let Outcome { done, unknown, reads, polls, length, faults, .. } = outcome;
+    let Outcome { done, unknown, reads, commands, polls, length, faults, .. } = outcome;
     println!(
-        "{done} operations answered, {unknown} tries unknown, {reads} reads, {polls} task runs, {length:?} simulated"
+        "{done} operations answered, {unknown} tries unknown, {reads} reads, {commands} commands of sessions, {polls} task runs, {length:?} simulated"
     );
     println!("{faults:?}");
 }
 
 fn parse() -> Option<Arguments> {
     let mut given = std::env::args().skip(1).peekable();
-    let mut arguments = Arguments { seeds: 0..0, is_one: false, twice: false, goes_on: false, rest: Vec::new() };
+    let (seeds, settings) = (0..0, Settings::default());
+    let mut arguments = Arguments { seeds, is_one: false, twice: false, goes_on: false, settings, rest: Vec::new() };
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--seed" => {
@@ -122,6 +124,11 @@ fn parse() -> Option<Arguments> {
             "--twice" => {
                 arguments.twice = true;
                 arguments.rest.push(argument);
+            }
+            "--sessions" => {
+                let percent = given.next()?;
+                arguments.settings.sessions_percent = percent.parse().ok()?;
+                arguments.rest.extend([argument, percent]);
             }
             "--faults" => {
                 faults::ALL.iter().for_each(|fault| println!("{}", fault.name()));

@@ -4,7 +4,7 @@
 //! from the seed; the same seed gives the same trace (I12), so whatever a seed finds can be looked at again.
 //!
 //! ```text
-//! run → world (host: disk, rows, clock, node | network → pipe) ← nemesis, client → book → checks
+//! run → world (host: disk, rows, clock, node | network → pipe) ← nemesis, client, sessions → book → checks
 //!       executor: which task goes next, what time it is, what has happened (hash)
 //! ```
 
@@ -20,6 +20,7 @@ mod pipe;
 mod queue;
 pub mod random;
 mod run;
+pub mod sessions;
 mod world;
 
 pub use run::{Outcome, Settings, run};

@@ -8,6 +8,7 @@ use super::executor::{Executor, Stuck};
 use super::nemesis;
 use super::network::{Machine, address_of};
 use super::random::Random;
+use super::sessions;
 use super::world::{SHARDS, World, shard_of};
 use cluster::Join;
 use cluster::runtime::{sleep, spawn};
@@ -30,11 +31,14 @@ pub struct Settings {
     pub steps: u64,
     /// How many seeds in a hundred exchange machines; they last twice as long.
     pub changes_percent: u64,
+    /// How many seeds in a hundred have clients that speak IMAP and SMTP as well. Those that have none are as they are
+    /// with 0.
+    pub sessions_percent: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { machines: 3, length: Duration::from_secs(8), steps: 12, changes_percent: 40 }
+        Settings { machines: 3, length: Duration::from_secs(8), steps: 12, changes_percent: 40, sessions_percent: 50 }
     }
 }
 
@@ -51,6 +55,8 @@ pub struct Outcome {
     pub unknown: u64,
     /// Reads that were answered.
     pub reads: u64,
+    /// Commands that mail sessions answered.
+    pub commands: u64,
     /// How often a task ran.
     pub polls: u64,
     /// Simulated time.
@@ -64,29 +70,31 @@ pub fn run(seed: u64, settings: Settings) -> Outcome {
     let executor = Executor::new(seed);
     let mut random = Random::new(seed ^ 0x006d_6169_6c6e_6f64);
     let plan = random.fork();
+    let has_sessions = Random::new(seed ^ 0x0073_6573_7369_6f6e).chance(settings.sessions_percent);
     let ended = executor.run(async move {
         let world = World::new(random);
-        live(&world, plan, settings).await;
+        live(&world, plan, settings, has_sessions).await;
         let book = world.book.lock();
-        let (done, unknown, reads, faults) = (book.done, book.unknown, book.reads, book.faults.clone());
+        let counts = [book.done, book.unknown, book.reads, book.commands];
+        let faults = book.faults.clone();
         drop(book);
         for machine in world.machines() {
             world.crash(machine);
         }
-        (world.violations(), done, unknown, reads, faults)
+        (world.violations(), counts, faults)
     });
     let length = cluster::runtime::simulation::Simulation::now(&*executor);
-    let (mut violations, done, unknown, reads, faults) = match ended {
+    let (mut violations, [done, unknown, reads, commands], faults) = match ended {
         Ok(ended) => ended,
-        Err(Stuck::Deadlock) => (vec!["nothing can go on".into()], 0, 0, 0, BTreeMap::new()),
-        Err(Stuck::Busy) => (vec!["a task never waits".into()], 0, 0, 0, BTreeMap::new()),
+        Err(Stuck::Deadlock) => (vec!["nothing can go on".into()], [0; 4], BTreeMap::new()),
+        Err(Stuck::Busy) => (vec!["a task never waits".into()], [0; 4], BTreeMap::new()),
     };
     violations.extend(executor.panics().into_iter().map(|panic| format!("a panic: {panic}")));
     let (trace, polls) = (executor.trace(), executor.polls());
-    Outcome { trace, violations, done, unknown, reads, polls, length, faults }
+    Outcome { trace, violations, done, unknown, reads, commands, polls, length, faults }
 }
 
-async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
+async fn live(world: &Arc<World>, mut plan: Random, settings: Settings, has_sessions: bool) {
     if !form(world, settings.machines).await {
         world.violation("liveness: the cluster does not form".into());
         return;
@@ -118,6 +126,11 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
         number += 1;
         begin(&running, send_out(Client::new(world, number), shard, steps / 2));
     }
+    if has_sessions {
+        let (users, sender) = sessions::clients(world, number + 1);
+        users.into_iter().for_each(|user| begin(&running, user.run(steps)));
+        begin(&running, sender.run(steps / 2));
+    }
     let watching = world.clone();
     let watch = spawn(async move {
         loop {
@@ -138,6 +151,9 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings) {
     liveness::members(world).await;
     liveness::check(world).await;
     liveness::clients_end(world, || running.load(Relaxed)).await;
+    if has_sessions {
+        sessions::read_everywhere(world).await;
+    }
     outside::check(world).await;
     liveness::check(world).await;
     watch.abort();
