@@ -36,7 +36,11 @@ const CRATES: [(&str, &[&str], &[&str]); 11] = [
     ("web", &[], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("node", &["faults", "model", "protocols", "storage", "cluster", "web"], &["openraft", "rocksdb"]),
     ("clients", &[], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
-    ("tests", &["clients", "cluster", "faults", "model", "protocols", "storage"], &["openraft", "rocksdb", "ractor", "quinn"]),
+    (
+        "tests",
+        &["clients", "cluster", "faults", "model", "protocols", "storage"],
+        &["openraft", "rocksdb", "ractor", "quinn"],
+    ),
     ("bench", &["clients"], &["openraft", "rocksdb", "ractor", "quinn"]),
     ("jepsen", &["clients"], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
 ];

@@ -16,7 +16,8 @@ pub struct Before {
     /// UIDNEXT, UIDVALIDITY and MODSEQs.
     pub marks: told_marks::Floor,
     flags: told_flags::Must,
-    vanishing: vanishing::Must,
+    /// Messages that were gone.
+    pub vanishing: vanishing::Must,
     alone: minority::Alone,
 }
 

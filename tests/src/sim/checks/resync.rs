@@ -1,7 +1,7 @@
 //! I6 for a client that keeps what it was told and comes back with QRESYNC, to whatever machine: the differences it is told
 //! bring it to exactly what is there (RFC 7162).
 
-use super::heard::Place;
+use super::heard::{Before, Place};
 use crate::sim::sessions::imap_client::Answer;
 use crate::sim::sessions::reader::{Fetched, Untagged};
 use crate::sim::world::World;
@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a client keeps of a mailbox.
 #[derive(Clone, Debug, Default)]
 pub struct Kept {
-    /// UIDVALIDITY and the MODSEQ up to which everything was told.
+    /// UIDVALIDITY and HIGHESTMODSEQ at the last SELECT: up to there everything is kept. What comes later is told by EXISTS
+    /// alone, until it is read.
     pub since: Option<(u64, ModSeq)>,
     /// MODSEQ and flags.
     pub messages: BTreeMap<Uid, (ModSeq, u64)>,
@@ -27,12 +28,6 @@ impl Kept {
                 Untagged::Vanished(uids) => self.messages.retain(|uid, _| !uids.contains(*uid)),
                 _ => {}
             }
-        }
-        let modseq = answer.code("HIGHESTMODSEQ").and_then(|value| value.parse().ok());
-        if let (Some(modseq), Some(since)) = (modseq, &mut self.since)
-            && answer.is_fresh()
-        {
-            since.1 = since.1.max(modseq);
         }
     }
 
@@ -64,8 +59,9 @@ impl Kept {
     }
 
     /// Checks, after a reading of all messages was taken, that nothing else is kept. What somebody expunges may have gone
-    /// meanwhile.
-    pub fn check_read(&self, world: &World, place: Place, answer: &Answer) {
+    /// meanwhile; what was gone before must have been told to be.
+    pub fn check_read(&self, world: &World, before: &Before, answer: &Answer) {
+        let place = before.place;
         let read = answer.told.iter().filter_map(|told| match told {
             Untagged::Fetch(message) if message.body.is_some() => Some(message.uid),
             _ => None,
@@ -73,8 +69,8 @@ impl Kept {
         let read: BTreeSet<Uid> = read.collect();
         let missing: Vec<Uid> = {
             let book = world.book.lock();
-            let doomed = |uid: &Uid| book.vanishing.is_doomed(place.account, *uid);
-            self.messages.keys().copied().filter(|uid| !read.contains(uid) && !doomed(uid)).collect()
+            let may_go = |uid: &Uid| book.vanishing.is_doomed(place.account, *uid) && !before.vanishing.is_gone(*uid);
+            self.messages.keys().copied().filter(|uid| !read.contains(uid) && !may_go(uid)).collect()
         };
         if !missing.is_empty() {
             place.violation(world, &format!("resync: UIDs {missing:?} are kept and not there"));

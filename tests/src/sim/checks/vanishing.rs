@@ -41,6 +41,11 @@ impl Must {
         Must { gone: gone.map(|(_, uid)| *uid).collect() }
     }
 
+    /// Whether a message was gone.
+    pub fn is_gone(&self, uid: Uid) -> bool {
+        self.gone.contains(&uid)
+    }
+
     /// Checks what was told.
     pub fn check(&self, world: &World, place: Place, answer: &Answer) {
         let mut wrong = Vec::new();

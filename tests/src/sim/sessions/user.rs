@@ -253,7 +253,7 @@ impl User {
             return false;
         }
         before.letters.check(&self.world, before.place, &answer);
-        self.kept.check_read(&self.world, before.place, &answer);
+        self.kept.check_read(&self.world, &before, &answer);
         self.world.book.lock().reads += 1;
         true
     }
