@@ -156,10 +156,10 @@ impl Store {
             unchanged_since,
         };
         let stored = self.here.change(account, command).await?;
-        let model::Reply::Stored { changed, modified, keywords, .. } = stored else {
+        let model::Reply::Stored { changed, modified, keywords, modseq } = stored else {
             return Err(StoreError::Internal);
         };
-        let done = views::StoreDone { changed, modified };
+        let done = views::StoreDone { changed, modified, modseq };
         let look = move |from: &dyn Read| views::stored(from, account, folder, &uids, &done);
         let mut stored = self.here.read(account, READ_PATIENCE, look).await?;
         stored.keywords = views::grown(keywords, self.keywords_known());

@@ -115,6 +115,8 @@ pub struct StoreDone {
     pub changed: Vec<row::MessageState>,
     /// What it left alone.
     pub modified: UidSet,
+    /// The folder's HIGHESTMODSEQ behind it.
+    pub modseq: ModSeq,
 }
 
 /// After STORE: the states it left of the messages addressed, but for those left alone.
@@ -134,7 +136,8 @@ pub fn stored(
             *state = *made;
         }
     }
-    Ok(Stored { states: states(found), modified: done.modified.iter().collect(), ..Stored::default() })
+    let overtaken = found.iter().filter(|state| state.modseq > done.modseq).map(|state| state.uid).collect();
+    Ok(Stored { states: states(found), modified: done.modified.iter().collect(), overtaken, keywords: None })
 }
 
 /// Counts of mailboxes, in the order asked; `None` where there is none.
