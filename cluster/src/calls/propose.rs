@@ -6,7 +6,7 @@ use crate::calls::message::{Propose, Proposed, decode, encode, millis, not_propo
 use crate::calls::place::{Target, Tries, exists};
 use crate::error::ProposeError;
 use crate::limits::{BEHIND_MAX, FORWARD_TIMEOUT, PROPOSE_TIMEOUT};
-use crate::raft::Proposal;
+use crate::raft::{Proposal, Replica};
 use crate::runtime::Instant;
 use crate::transport::Service;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ impl Calls {
         let mut outcome = ProposeError::Unavailable;
         loop {
             let tried = match self.target(group, &mut tries).await {
-                Target::Here(replica) => replica.propose(proposal.clone(), deadline).await.map(|(reply, _)| reply),
+                Target::Here(replica) => self.propose_here(&replica, &proposal, deadline).await,
                 Target::There(node) => self.propose_at(node, group, &proposal, deadline).await,
                 Target::Nobody => self.nobody(group),
             };
@@ -46,6 +46,23 @@ impl Calls {
             Some(group) => Err(group.proposer().err().unwrap_or(ProposeError::Unavailable)),
             None => Err(ProposeError::Unavailable),
         }
+    }
+
+    /// A record that names a body that is not here would break the replica (C3). Such a body was taken away with an entry
+    /// before that named it and put it nowhere.
+    async fn propose_here(
+        &self,
+        replica: &Replica,
+        proposal: &Proposal,
+        deadline: Instant,
+    ) -> Result<Reply, ProposeError> {
+        let named = staged_bodies(proposal);
+        let _hold = self.bodies.hold(&named);
+        if !self.missing(named).await?.is_empty() {
+            tracing::warn!("a proposal names a body that is not here any more");
+            return Err(ProposeError::Unavailable);
+        }
+        replica.propose(proposal.clone(), deadline).await.map(|(reply, _)| reply)
     }
 
     async fn propose_at(
@@ -137,10 +154,7 @@ impl Calls {
 
     /// Nothing is proposed here before the bodies it names are here (C3).
     async fn take_bodies(&self, from: NodeId, named: Vec<BodyHash>) -> Result<(), ProposeError> {
-        let missing = crate::exchange::missing(&self.bodies, named).await.map_err(|error| {
-            tracing::error!(%error, "bodies cannot be looked up");
-            ProposeError::Unavailable
-        })?;
+        let missing = self.missing(named).await?;
         if missing.is_empty() {
             return Ok(());
         }
@@ -148,6 +162,13 @@ impl Calls {
         let taken = crate::exchange::fetch(&transport, [from], &self.bodies, missing).await;
         taken.map_err(|error| {
             tracing::warn!(from = from.0, %error, "the bodies of a proposal did not come");
+            ProposeError::Unavailable
+        })
+    }
+
+    async fn missing(&self, named: Vec<BodyHash>) -> Result<Vec<BodyHash>, ProposeError> {
+        crate::exchange::missing(&self.bodies, named).await.map_err(|error| {
+            tracing::error!(%error, "bodies cannot be looked up");
             ProposeError::Unavailable
         })
     }
