@@ -123,9 +123,10 @@ impl<'a> Planner<'a> {
         let newcomer = self.loads.keys().find(|node| row.replica_on(**node).is_none() && self.is_reachable(**node));
         match newcomer {
             Some(node) => Some((Some(*node), None)),
-            // A node that leaves needs the directory to see what it may let go of: it gives it up last.
+            // A node that leaves needs the directory to see what it may let go of, and to hand over what it leads: it
+            // gives it up last, when every shard has let go of it.
             None => {
-                row.nodes().find(|node| self.leaves(*node) && !self.holds_shards(*node)).map(|node| (None, Some(node)))
+                row.nodes().find(|node| self.leaves(*node) && !self.may_hold_shards(*node)).map(|node| (None, Some(node)))
             }
         }
     }
@@ -189,8 +190,10 @@ impl<'a> Planner<'a> {
         self.picture.reachable.contains(&node)
     }
 
-    fn holds_shards(&self, node: NodeId) -> bool {
-        let mut shards = self.picture.groups.iter().filter(|(group, _)| !group.is_directory());
-        shards.any(|(_, row)| row.replica_on(node).is_some())
+    /// Whether a shard lists the node, or may count it still although its row does not.
+    fn may_hold_shards(&self, node: NodeId) -> bool {
+        let Picture { groups, settled, .. } = self.picture;
+        let mut shards = groups.iter().filter(|(group, _)| !group.is_directory());
+        shards.any(|(group, row)| row.replica_on(node).is_some() || !settled.contains(group))
     }
 }

@@ -46,7 +46,11 @@ impl World {
     }
 
     fn plan(&self, room: usize) -> Vec<Step> {
-        let settled = self.groups.keys().copied().collect();
+        self.plan_while(|_| true, room)
+    }
+
+    fn plan_while(&self, is_settled: impl Fn(GroupId) -> bool, room: usize) -> Vec<Step> {
+        let settled = self.groups.keys().copied().filter(|group| is_settled(*group)).collect();
         let members = self.nodes.iter().filter(|(_, row)| row.is_member()).map(|(node, _)| *node);
         let reachable = members.filter(|node| !self.unreachable.contains(node)).collect();
         let holding = self.groups.values().flat_map(GroupRow::nodes).collect();
@@ -204,6 +208,21 @@ fn a_leaving_node_gives_up_the_directory_last_and_is_retired_once_it_is_empty() 
     }
     assert_eq!((order.len() as u32, order.last()), (model::limits::SHARDS + 1, Some(&GroupId::DIRECTORY)));
     assert_eq!(world.nodes[&two].state, NodeState::Removed);
+}
+
+#[test]
+fn a_leaving_node_keeps_the_directory_while_a_shard_may_still_count_it() {
+    let mut world = World::one();
+    let two = world.join();
+    world.settle();
+    world.set(two, NodeState::Leaving);
+    while world.groups.iter().any(|(group, row)| !group.is_directory() && row.replica_on(two).is_some()) {
+        world.plan(4).into_iter().for_each(|step| world.carry_out(step));
+    }
+    assert_eq!(world.plan_while(|group| group != GroupId(1), 4), [], "it may lead shard 1 and has to hear of its leave");
+    let revision = world.groups[&GroupId::DIRECTORY].revision;
+    let last = Step::Place { group: GroupId::DIRECTORY, revision, add: None, remove: Some(two) };
+    assert_eq!(world.plan(4), [last]);
 }
 
 proptest! {
