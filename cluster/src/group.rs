@@ -158,7 +158,7 @@ fn wait_before(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raft::{Proposal, Shared};
+    use crate::raft::{Proposal, Shared, completed};
     use crate::testing;
     use model::directory::DirectoryCommand;
     use model::{Command, Entry, GroupId, NodeId, OperationId, Reply};
@@ -178,30 +178,38 @@ mod tests {
         group.proposer()?.propose(proposal, Instant::now() + Duration::from_secs(60)).await.map(|(reply, _)| reply)
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_failed_replica_is_rebuilt_and_the_retry_is_answered() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = testing::open_store(directory.path());
+    /// A group that is supervised until `stopping`.
+    async fn supervised(data: &std::path::Path) -> (Arc<Group>, CancellationToken, tokio::task::JoinHandle<()>) {
+        let store = testing::open_store(data);
         let parts = Parts::open(&store, NodeId(1), GroupId::DIRECTORY, 1, &Shared::default()).unwrap();
         let group = Arc::new(Group::start(parts, Origin::Founder).await.unwrap());
         let (stopping, supervised) = (CancellationToken::new(), group.clone());
-        let supervisor = tokio::spawn({
-            let stopping = stopping.clone();
-            async move { supervised.supervise(stopping).await }
-        });
+        let until = stopping.clone();
+        (group, stopping, tokio::spawn(async move { supervised.supervise(until).await }))
+    }
+
+    /// Proposes until it is answered; says whether the group was seen without a replica meanwhile.
+    async fn propose_again(group: &Group, number: u8) -> bool {
+        let (mut seen_rebuilding, deadline) = (false, Instant::now() + Duration::from_secs(60));
+        while Instant::now() < deadline {
+            seen_rebuilding |= matches!(group.status().role, Role::Rebuilding { .. });
+            if let Ok(reply) = propose(group, number).await {
+                assert_eq!(reply, Reply::Done);
+                return seen_rebuilding;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("it does not become whole: {:?}", group.status().role);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_replica_is_rebuilt_and_the_retry_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let (group, stopping, supervisor) = supervised(directory.path()).await;
         assert_eq!(propose(&group, 1).await, Ok(Reply::Done));
         group.replica().unwrap().break_down().await;
         assert_eq!(propose(&group, 2).await, Err(ProposeError::Unknown));
-        let mut seen_rebuilding = false;
-        let reply = loop {
-            seen_rebuilding |= matches!(group.status().role, Role::Rebuilding { .. });
-            match propose(&group, 2).await {
-                Ok(reply) => break reply,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        };
-        assert_eq!(reply, Reply::Done);
-        assert!(seen_rebuilding, "status says that the group is being rebuilt");
+        assert!(propose_again(&group, 2).await, "status says that the group is being rebuilt");
         assert_eq!(group.status().role, Role::Leader);
         let rows = group.parts().state.read().unwrap();
         for number in [1, 2] {
@@ -211,5 +219,23 @@ mod tests {
         supervisor.await.unwrap();
         assert_eq!(group.status().role, Role::Stopped);
         assert_eq!(propose(&group, 3).await, Err(ProposeError::Stopped));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rebuilt_replica_does_not_count_what_could_not_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (group, stopping, supervisor) = supervised(directory.path()).await;
+        assert_eq!(propose(&group, 1).await, Ok(Reply::Done));
+        let log = &group.parts().log;
+        let index = log.last_index().unwrap() + 1;
+        let nowhere = storage::LogRecord { index, bytes: "lost".into(), bodies: vec![model::BodyHash([7; 32])] };
+        completed(|done| log.append(vec![nowhere], done)).await.unwrap_err();
+        assert_eq!(log.last_index(), Some(index));
+        propose_again(&group, 2).await;
+        assert_eq!(log.last_index(), log.durable_index());
+        let records = log.read(0..u64::MAX, usize::MAX).unwrap();
+        assert!(records.iter().all(|(_, record)| record != "lost"), "it was counted as kept");
+        stopping.cancel();
+        supervisor.await.unwrap();
     }
 }

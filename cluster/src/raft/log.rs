@@ -44,8 +44,10 @@ struct State {
 }
 
 impl Log {
-    /// Opens the log as the disk has it; `bell` is rung when it grows past its bound.
+    /// Opens the log as the disk has it, whatever a replica before this one could not write; `bell` is rung when it grows
+    /// past its bound.
     pub async fn open(log: GroupLog, bell: Arc<Bell>) -> io::Result<Self> {
+        completed(|done| log.recover(done)).await?;
         let (log, state) = crate::runtime::blocking(move || State::load(&log).map(|state| (log, state))).await??;
         bell.grown(log.size());
         Ok(Log { shared: Arc::new(Shared { log, bell, state: Mutex::new(state) }) })

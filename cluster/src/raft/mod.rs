@@ -39,6 +39,8 @@ mod wire;
 #[cfg(test)]
 mod world;
 
+#[cfg(test)]
+pub use completion::completed;
 pub use inbound::{Inbound, Replicas};
 #[cfg(test)]
 pub use log::waiting_entries;

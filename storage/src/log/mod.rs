@@ -81,8 +81,10 @@ struct LogState {
     /// Counts truncations: an append from before one must not claim durability for what replaced it.
     epoch: u64,
     waiting: VecDeque<(u64, Job)>,
-    /// A write failed: nothing behind it will ever be durable, so nothing may wait for it.
+    /// A write failed: nothing behind it will ever be durable, so nothing may wait for it and nothing more is written.
     failed: bool,
+    /// Appends from before this epoch came behind a record that was not written: they would leave a hole.
+    refused_before: u64,
     purge_limit: Option<u64>,
     deferred_purge: Option<(u64, Bytes)>,
 }
@@ -218,6 +220,29 @@ impl GroupLog {
         drop(state);
         self.shared.writer.bodies().forget(self.shared.group, index.map_or(0, |index| index + 1), u64::MAX);
         Ok(())
+    }
+
+    /// Brings the log back to what is durable when a write has failed, so that nothing counts as kept that is not; `done`
+    /// when no record behind that is on disk. Does nothing otherwise. Nobody may append meanwhile.
+    pub fn recover(&self, done: Done<()>) {
+        let durable = {
+            let state = self.shared.state.lock();
+            if !state.failed {
+                drop(state);
+                return done(Ok(()));
+            }
+            state.durable
+        };
+        if let Err(error) = self.forget_after(durable) {
+            return done(Err(error));
+        }
+        {
+            let mut state = self.shared.state.lock();
+            state.failed = false;
+            state.epoch += 1;
+            state.refused_before = state.epoch;
+        }
+        self.send(Work::Truncate { after: durable }, done);
     }
 
     /// Bytes appended up to and with the record at `index`.
@@ -431,6 +456,12 @@ impl GroupLog {
             std::mem::take(&mut state.waiting)
         };
         drop(waiting);
+    }
+
+    /// Whether an append of this epoch comes behind one that failed.
+    fn refuses(&self, epoch: u64) -> bool {
+        let state = self.shared.state.lock();
+        state.failed || epoch < state.refused_before
     }
 
     /// Takes note of what the writer wrote, and returns what waited for it.

@@ -232,7 +232,7 @@ impl Inner {
     }
 
     fn carry_out(&self, mut requests: Vec<Request>) {
-        self.refuse_without_bodies(&mut requests);
+        self.refuse(&mut requests);
         if requests.is_empty() {
             return;
         }
@@ -262,7 +262,15 @@ impl Inner {
         }
     }
 
-    /// C3: an append whose bodies are not here fails alone.
+    /// An append whose bodies are not here fails, and with it those behind it in its log; others go on.
+    fn refuse(&self, requests: &mut Vec<Request>) {
+        self.refuse_without_bodies(requests);
+        for request in requests.extract_if(.., |request| follows_failed(request)) {
+            (request.done)(Err(io::Error::other("a record before this one was not written")));
+        }
+    }
+
+    /// C3.
     fn refuse_without_bodies(&self, requests: &mut Vec<Request>) {
         let named: Vec<BodyHash> = requests.iter().flat_map(|request| bodies_of(&request.work)).copied().collect();
         if named.is_empty() || faults::planted(Fault::BodyUnsynced) {
@@ -342,7 +350,7 @@ impl Inner {
 /// Writes what waits and syncs it in the time that takes, then what has gathered meanwhile.
 fn begin(inner: &Arc<Inner>, paced: &Arc<Paced>) {
     let mut requests = std::mem::take(&mut paced.queue.lock().waiting);
-    inner.refuse_without_bodies(&mut requests);
+    inner.refuse(&mut requests);
     let written = inner.write(&mut requests, Sync::No);
     if written.is_ok() && faults::planted(Fault::AckBeforeSync) {
         inner.complete(std::mem::take(&mut requests), Ok(()));
@@ -364,6 +372,10 @@ fn begin(inner: &Arc<Inner>, paced: &Arc<Paced>) {
 /// last, so nothing would come; several that were answered together come back together.
 fn gathering_after(requests: usize) -> Duration {
     if requests > 1 { Duration::from_micros(limits::SYNC_GATHER_US) } else { Duration::ZERO }
+}
+
+fn follows_failed(request: &Request) -> bool {
+    matches!(&request.work, Work::Append { epoch, .. } if request.log.refuses(*epoch))
 }
 
 fn bodies_of(work: &Work) -> &[BodyHash] {

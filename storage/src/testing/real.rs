@@ -3,9 +3,9 @@
 use super::checks;
 use super::driver::{Driver, GROUP, Witness, decode, wait};
 use super::workload::{Step, script};
-use crate::{LogRecord, OpenError, Options, Store};
+use crate::{GroupLog, LogRecord, OpenError, Options, Store};
 use bytes::Bytes;
-use model::GroupId;
+use model::{BodyHash, GroupId};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -111,6 +111,36 @@ fn votes_and_identity_are_kept() {
 
 fn record(index: u64, size: usize) -> LogRecord {
     LogRecord { index, bytes: Bytes::from(vec![index as u8; size]), bodies: Vec::new() }
+}
+
+#[test]
+fn a_log_whose_write_failed_takes_nothing_more_until_it_is_back_at_what_is_durable() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path()).unwrap();
+    let (log, other) = (store.log(GroupId(9)).unwrap(), store.log(GroupId(8)).unwrap());
+    let append = |log: &GroupLog, record: LogRecord| wait(|done| log.append(vec![record], done));
+    append(&log, record(0, 10)).unwrap();
+    let nowhere = LogRecord { bodies: vec![BodyHash([7; 32])], ..record(1, 10) };
+    assert_eq!(append(&log, nowhere).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    append(&log, record(2, 10)).unwrap_err();
+    append(&other, record(0, 10)).unwrap();
+    assert_eq!((log.last_index(), log.durable_index()), (Some(2), Some(0)), "in memory, and kept by nobody");
+    wait(|done| log.recover(done)).unwrap();
+    assert_eq!((log.last_index(), log.durable_index()), (Some(0), Some(0)));
+    append(&log, record(1, 20)).unwrap();
+    let both = log.read(0..9, usize::MAX).unwrap();
+    assert_eq!(both.iter().map(|(index, bytes)| (*index, bytes.len())).collect::<Vec<_>>(), [(0, 10), (1, 20)]);
+    wait(|done| log.recover(done)).unwrap();
+    assert_eq!(log.last_index(), Some(1), "a whole log stays as it is");
+    drop((log, other));
+    store.close().unwrap();
+    drop(store);
+    let store = open(data.path()).unwrap();
+    let log = store.log(GroupId(9)).unwrap();
+    assert_eq!(log.read(0..9, usize::MAX).unwrap(), both);
+    assert_eq!(log.size().bytes, 30);
+    drop(log);
+    store.close().unwrap();
 }
 
 #[test]
