@@ -187,3 +187,34 @@ async fn a_node_that_leaves_gives_everything_up_and_keeps_nothing() {
     peers.await.expect("a removed node is no peer");
     all_stop(vec![two, one]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_finds_a_leader_whom_it_does_not_know() {
+    let one = first().await;
+    let (two, three) = (joined(&one.cluster, "n2").await, joined(&one.cluster, "n3").await);
+    until_held_by(&[&one.cluster, &two.cluster, &three.cluster]).await;
+    let (away, at) = (three.cluster.node(), three.cluster.cluster_address());
+    stop(three.cluster).await;
+    let (four, five) = (joined(&one.cluster, "n4").await, joined(&one.cluster, "n5").await);
+    for known in [&one.cluster, &two.cluster] {
+        set_state(&one.cluster, known.node(), NodeState::Draining).await;
+    }
+    until(async || {
+        let (led, _) = shape(&[&four.cluster, &five.cluster]).await;
+        led.contains_key(&GroupId::DIRECTORY).then_some(()).ok_or(led)
+    })
+    .await;
+    let data = three.data.path().to_path_buf();
+    let store = tokio::task::spawn_blocking(move || open_store(&data)).await.unwrap();
+    let options = StartOptions { bind: at, ..StartOptions::alone(store, "n3") };
+    let back = Cluster::start(options).await.unwrap();
+    assert_eq!(back.node(), away);
+    until(async || {
+        let rows = back.read_stale(GroupId::DIRECTORY).map_err(|error| error.to_string())?;
+        let known = model::directory::view::node(&rows, five.cluster.node()).unwrap();
+        known.map(drop).ok_or_else(|| format!("{:?}", back.peers()))
+    })
+    .await;
+    assert_eq!(back.propose(GroupId::DIRECTORY, operation(90), set("back", "yes")).await, Ok(Reply::Done));
+    all_stop(vec![Node { cluster: back, data: three.data }, five, four, two, one]).await;
+}

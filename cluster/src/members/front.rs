@@ -2,7 +2,7 @@
 
 use crate::calls::Calls;
 use crate::handle::{Cluster, Inner};
-use crate::members::{Holdings, admit, survey, sweep};
+use crate::members::{Holdings, acquaint, admit, survey, sweep};
 use crate::raft::{Address, Inbound, Replica, Replicas, Wire};
 use crate::transport::{Duplex, Handler, Service};
 use bytes::Bytes;
@@ -51,6 +51,7 @@ impl Handler for Front {
             match service {
                 Service::Status => Ok(codec::encode(&survey::tell(&cluster)).into()),
                 Service::Configure => sweep::answer(&cluster, &request).await,
+                Service::Members => acquaint::answer(&cluster).await,
                 _ => Err(format!("node {} asks for {service:?}, which is not answered here", from.0)),
             }
         })

@@ -97,6 +97,11 @@ impl Holdings {
         self.running.read().get(&group).map(|running| running.group.clone())
     }
 
+    /// Whether a replica of the group runs here that neither leads nor has heard a leader just now.
+    pub fn hears_nobody(&self, group: GroupId) -> bool {
+        self.group(group).and_then(|group| group.replica()).is_some_and(|replica| replica.hears_nobody())
+    }
+
     /// Every group with a replica here, the directory first.
     pub fn groups(&self) -> Vec<Arc<Group>> {
         self.running.read().values().map(|running| running.group.clone()).collect()

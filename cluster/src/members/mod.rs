@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! join → admit → directory rows → direct (plans, on the directory's leader) → reconcile (on each group's leader)
-//!                                 steward, sweep (on every node)              balance (leadership)
+//!                                 steward, acquaint, sweep (on every node)    balance (leadership)
 //! ```
 
+mod acquaint;
 mod admit;
 mod balance;
 mod direct;

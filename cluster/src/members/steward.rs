@@ -4,6 +4,7 @@ use crate::error::{ProposeError, StartError};
 use crate::files::Files;
 use crate::handle::Cluster;
 use crate::limits::{ANNOUNCE_WAIT_MAX, ANNOUNCE_WAIT_MIN, STEWARD_INTERVAL};
+use crate::members::acquaint::acquaint;
 use crate::members::peers;
 use crate::runtime::{self, sleep};
 use crate::start::blocking;
@@ -19,13 +20,15 @@ pub async fn run(cluster: Cluster, mut peers: BTreeMap<NodeId, Peer>) {
     let mut watch = cluster.inner().directory.watch();
     let mut was_removed = false;
     loop {
-        if let Some(rows) = cluster.inner().directory.rows().await {
-            let now = peers::after(&rows, &peers);
-            if now != peers {
-                cluster.inner().transport.set_peers(now.clone());
-                keep(&cluster, now.clone()).await;
-                peers = now;
-            }
+        let rows = cluster.inner().directory.rows().await;
+        let known = rows.as_ref().map_or_else(|| peers.clone(), |rows| peers::after(rows, &peers));
+        let now = acquaint(&cluster, rows.as_deref(), known).await;
+        if now != peers {
+            cluster.inner().transport.set_peers(now.clone());
+            keep(&cluster, now.clone()).await;
+            peers = now;
+        }
+        if let Some(rows) = rows {
             let removed = rows.state(cluster.node()) == Some(NodeState::Removed);
             if removed && !was_removed {
                 tracing::error!("this node was removed from the cluster; nothing it holds counts any more");

@@ -34,11 +34,9 @@ async fn doubtful(cluster: &Cluster) -> Replicas {
     let held: Replicas = inner.holdings.held().await.into_iter().collect();
     let Some(rows) = inner.directory.rows().await else { return held };
     let leaves = matches!(rows.state(inner.node), Some(NodeState::Leaving | NodeState::Removed));
-    let hears_nobody = |group: GroupId| {
-        inner.holdings.group(group).and_then(|group| group.replica()).is_some_and(|replica| replica.hears_nobody())
+    let dropped = |(group, replica): &(GroupId, u64)| {
+        leaves || rows.has_dropped(*group, *replica) || inner.holdings.hears_nobody(*group)
     };
-    let dropped =
-        |(group, replica): &(GroupId, u64)| leaves || rows.has_dropped(*group, *replica) || hears_nobody(*group);
     let mut doubtful: Replicas = held.iter().copied().filter(dropped).collect();
     if held.iter().any(|(group, _)| !group.is_directory()) {
         // The directory goes last: it is how this node hears of the others.

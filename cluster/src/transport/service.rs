@@ -34,6 +34,8 @@ pub enum Service {
     Clock = 14,
     /// A call: change of a node's part in the cluster.
     Configure = 15,
+    /// A call: which members does the node know?
+    Members = 16,
 }
 
 /// A connection of its own per peer, with its own congestion control.
@@ -46,7 +48,7 @@ pub enum Lane {
 }
 
 impl Service {
-    const ALL: [Service; 15] = [
+    const ALL: [Service; 16] = [
         Service::Vote,
         Service::PreVote,
         Service::Append,
@@ -62,6 +64,7 @@ impl Service {
         Service::Stage,
         Service::Clock,
         Service::Configure,
+        Service::Members,
     ];
 
     /// The service of a number on the wire.
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn numbers_name_one_service_each_and_others_none() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|number| Service::of_number(*number).is_some()).collect();
-        assert_eq!(known, (1..=15).collect::<Vec<u8>>());
+        assert_eq!(known, (1..=16).collect::<Vec<u8>>());
         assert!(known.iter().all(|number| Service::of_number(*number).map(|service| service as u8) == Some(*number)));
     }
 

@@ -18,6 +18,12 @@ use std::time::Duration;
 /// How long an operator waits for one answer.
 const ANSWER: Duration = Duration::from_secs(8);
 
+/// How long machines may take to run again before it is asked whom they know.
+const STARTS: Duration = Duration::from_secs(30);
+
+/// How long it may take to remove a machine that finds nobody.
+const STRANDED_PATIENCE: Duration = Duration::from_secs(120);
+
 /// What is under way.
 #[derive(Clone, Default)]
 pub struct Changes {
@@ -69,6 +75,24 @@ impl Changes {
                     }
                 }
             });
+        }
+    }
+}
+
+/// Takes out the machines that find nobody: while they were away every node they knew was removed. Nobody whom they do not
+/// know may speak to them, so an operator has others in their place.
+pub async fn remove_stranded(world: &Arc<World>) {
+    let machines = world.machines();
+    world.until(STARTS, || machines.iter().all(|machine| world.cluster(*machine).is_some())).await;
+    let finds_nobody = |machine: &Machine| {
+        let known = world.links.known_to(*machine);
+        !known.is_empty() && !known.iter().any(|other| other != machine && machines.contains(other))
+    };
+    for machine in machines.iter().copied().filter(finds_nobody).collect::<Vec<_>>() {
+        world.happened("removal of a stranded machine");
+        world.begins_to_leave(machine);
+        if timeout(STRANDED_PATIENCE, remove(world, machine)).await.is_err() {
+            world.violation(format!("liveness: machine {machine}, which finds nobody, cannot be removed"));
         }
     }
 }

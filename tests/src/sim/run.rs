@@ -1,7 +1,7 @@
 //! One seed from blank disks to the last check.
 
 use super::book::Mail;
-use super::changes::Changes;
+use super::changes::{Changes, remove_stranded};
 use super::checks::{acknowledged, bodies, liveness, outside, replicas, sequential};
 use super::client::{Client, hash_of};
 use super::executor::{Executor, Stuck};
@@ -148,6 +148,7 @@ async fn live(world: &Arc<World>, mut plan: Random, settings: Settings, has_sess
     sleep(Duration::from_secs(5)).await;
     nemesis::calm(world);
     liveness::changes_end(world, || changes.under_way()).await;
+    remove_stranded(world).await;
     liveness::members(world).await;
     liveness::check(world).await;
     liveness::clients_end(world, || running.load(Relaxed)).await;
