@@ -27,10 +27,16 @@ pub enum Fault {
     BodyUnsynced = 7,
     /// A leader answers claims on queue messages by itself, so that one that is none any more sends (I7).
     StaleLeaderSends = 8,
+    /// STORE changes what has changed after UNCHANGEDSINCE (I3).
+    UnchangedSinceIgnored = 9,
+    /// A change of flags leaves the message's MODSEQ as it was (I6).
+    FlagsKeepModseq = 10,
+    /// An expunge leaves no trace for who asks later what vanished (I6).
+    VanishedForgotten = 11,
 }
 
 /// All of them.
-pub const ALL: [Fault; 8] = [
+pub const ALL: [Fault; 11] = [
     Fault::AckBeforeSync,
     Fault::UidFromLocalCounter,
     Fault::ApplyReadsClock,
@@ -39,6 +45,9 @@ pub const ALL: [Fault; 8] = [
     Fault::VoteNotWritten,
     Fault::BodyUnsynced,
     Fault::StaleLeaderSends,
+    Fault::UnchangedSinceIgnored,
+    Fault::FlagsKeepModseq,
+    Fault::VanishedForgotten,
 ];
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);
@@ -72,6 +81,9 @@ impl Fault {
             Fault::VoteNotWritten => "vote-not-written",
             Fault::BodyUnsynced => "body-unsynced",
             Fault::StaleLeaderSends => "stale-leader-sends",
+            Fault::UnchangedSinceIgnored => "unchanged-since-ignored",
+            Fault::FlagsKeepModseq => "flags-keep-modseq",
+            Fault::VanishedForgotten => "vanished-forgotten",
         }
     }
 

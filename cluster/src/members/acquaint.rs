@@ -27,9 +27,9 @@ pub async fn acquaint(cluster: &Cluster, rows: Option<&Rows>, peers: Peers) -> P
         return peers;
     }
     let others = peers.keys().filter(|node| **node != inner.node);
-    let asked = join_all(others.map(|node| {
-        inner.transport.call(*node, Service::Members, Bytes::new(), Instant::now() + STATUS_TIMEOUT)
-    }));
+    let asked = join_all(
+        others.map(|node| inner.transport.call(*node, Service::Members, Bytes::new(), Instant::now() + STATUS_TIMEOUT)),
+    );
     let told = asked.await.into_iter().filter_map(|answer| codec::decode::<Peers>(&answer.ok()?).ok()).flatten();
     // No row of a node is ever taken away: whom the rows name is what they say, or is no member any more.
     let is_new = |node: &NodeId| *node != inner.node && rows.is_none_or(|rows| !rows.nodes.contains_key(node));

@@ -125,9 +125,10 @@ impl<'a> Planner<'a> {
             Some(node) => Some((Some(*node), None)),
             // A node that leaves needs the directory to see what it may let go of, and to hand over what it leads: it
             // gives it up last, when every shard has let go of it.
-            None => {
-                row.nodes().find(|node| self.leaves(*node) && !self.may_hold_shards(*node)).map(|node| (None, Some(node)))
-            }
+            None => row
+                .nodes()
+                .find(|node| self.leaves(*node) && !self.may_hold_shards(*node))
+                .map(|node| (None, Some(node))),
         }
     }
 

@@ -219,7 +219,11 @@ fn a_leaving_node_keeps_the_directory_while_a_shard_may_still_count_it() {
     while world.groups.iter().any(|(group, row)| !group.is_directory() && row.replica_on(two).is_some()) {
         world.plan(4).into_iter().for_each(|step| world.carry_out(step));
     }
-    assert_eq!(world.plan_while(|group| group != GroupId(1), 4), [], "it may lead shard 1 and has to hear of its leave");
+    assert_eq!(
+        world.plan_while(|group| group != GroupId(1), 4),
+        [],
+        "it may lead shard 1 and has to hear of its leave"
+    );
     let revision = world.groups[&GroupId::DIRECTORY].revision;
     let last = Step::Place { group: GroupId::DIRECTORY, revision, add: None, remove: Some(two) };
     assert_eq!(world.plan(4), [last]);

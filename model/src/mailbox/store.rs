@@ -8,6 +8,7 @@ use crate::ids::{AccountId, FolderId, ModSeq};
 use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
 use crate::uidset::UidSet;
+use faults::Fault;
 
 /// What to do to the flags.
 pub struct StoreRequest<'a> {
@@ -57,7 +58,8 @@ pub fn store(
     let (mut changed, mut modified) = (Vec::new(), Vec::new());
     for was in view::states_of(txn, account, folder, uids)? {
         let flags = request.combine(was.flags, bits);
-        if request.unchanged_since.is_some_and(|since| was.modseq > since) {
+        let since = request.unchanged_since.filter(|_| !faults::planted(Fault::UnchangedSinceIgnored));
+        if since.is_some_and(|since| was.modseq > since) {
             modified.push(was.uid);
         } else if flags != was.flags {
             changed.push(writer.set_flags(txn, was, flags, outcome));

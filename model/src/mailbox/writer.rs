@@ -85,7 +85,7 @@ impl FolderWriter {
         self.row.uidnext = uid + 1;
         self.count(flags, message.size, 1);
         txn.put(&key::message(self.account, self.folder, uid), &codec::encode(message));
-        self.put_state(txn, uid, flags);
+        self.put_state(txn, MessageState { uid, modseq: self.modseq, flags });
         outcome.touched.push(Touch::Message(self.account, self.folder, uid));
         uid
     }
@@ -101,11 +101,13 @@ impl FolderWriter {
         self.count(was.flags, 0, -1);
         self.count(flags, 0, 1);
         txn.delete(&key::change(self.account, self.folder, was.modseq, was.uid));
-        self.put_state(txn, was.uid, flags);
+        let modseq = if faults::planted(Fault::FlagsKeepModseq) { was.modseq } else { self.modseq };
+        let state = MessageState { uid: was.uid, modseq, flags };
+        self.put_state(txn, state);
         if was.flags & flag::SYSTEM != flags & flag::SYSTEM {
             outcome.touched.push(Touch::Flags(self.account, self.folder, was.uid));
         }
-        MessageState { uid: was.uid, modseq: self.modseq, flags }
+        state
     }
 
     /// Takes a message out and remembers that it vanished.
@@ -115,7 +117,9 @@ impl FolderWriter {
         txn.delete(&key::change(self.account, self.folder, was.modseq, was.uid));
         txn.delete(&key::message(self.account, self.folder, was.uid));
         txn.delete(&key::state(self.account, self.folder, was.uid));
-        txn.put(&key::vanished(self.account, self.folder, self.modseq, was.uid), &[]);
+        if !faults::planted(Fault::VanishedForgotten) {
+            txn.put(&key::vanished(self.account, self.folder, self.modseq, was.uid), &[]);
+        }
         self.row.vanished += 1;
         self.dirty = true;
         outcome.touched.push(Touch::Message(self.account, self.folder, was.uid));
@@ -135,10 +139,9 @@ impl FolderWriter {
         Ok(())
     }
 
-    fn put_state(&mut self, txn: &mut dyn Txn, uid: Uid, flags: u64) {
-        let state = MessageState { uid, modseq: self.modseq, flags };
-        txn.put(&key::state(self.account, self.folder, uid), &state.to_bytes());
-        txn.put(&key::change(self.account, self.folder, self.modseq, uid), &[]);
+    fn put_state(&mut self, txn: &mut dyn Txn, state: MessageState) {
+        txn.put(&key::state(self.account, self.folder, state.uid), &state.to_bytes());
+        txn.put(&key::change(self.account, self.folder, state.modseq, state.uid), &[]);
         self.dirty = true;
     }
 
