@@ -2,6 +2,7 @@
 //! crate's own words for how they stand; no type of openraft.
 
 mod append_in;
+mod attribution;
 mod beats;
 pub mod codec;
 mod compact;

@@ -2,6 +2,7 @@
 //! not answered yet is bounded by bytes.
 
 use crate::limits::UNANSWERED_BYTES_MAX;
+use crate::raft::attribution::Unanswered;
 use crate::raft::codec;
 use crate::raft::network::failed;
 use crate::raft::types::TypeConfig;
@@ -15,7 +16,7 @@ use openraft::raft::AppendEntriesRequest;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// The answers to `requests`, one each and in order. Dropping them ends the sending.
+/// The answers to `requests` in order, but for those that the next one repeats. Dropping them ends the sending.
 pub fn run<S>(
     requests: S,
     duplex: Duplex,
@@ -24,9 +25,10 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
 {
     let Duplex { sender, receiver } = duplex;
-    let (sent, unanswered) = mpsc::unbounded_channel();
-    let pump = Pump(crate::runtime::spawn(pump(requests, sender, sent)));
-    let answers = Answers { receiver, unanswered, _pump: pump };
+    let (sent, room) = mpsc::unbounded_channel();
+    let unanswered = Unanswered::default();
+    let pump = Pump(crate::runtime::spawn(pump(unanswered.note(requests), sender, sent)));
+    let answers = Answers { receiver, unanswered, room, _pump: pump };
     futures::stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;
         match answers.next().await {
@@ -42,22 +44,27 @@ where
 
 struct Answers {
     receiver: FrameReceiver,
+    unanswered: Unanswered,
     /// The room each unanswered request takes; as many as there are permits, and those are bounded.
-    unanswered: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
+    room: mpsc::UnboundedReceiver<OwnedSemaphorePermit>,
     _pump: Pump,
 }
 
 impl Answers {
-    /// The next answer; `None` once every request has one and no more will come.
+    /// The next answer to tell; `None` once every request has one and no more will come.
     async fn next(&mut self) -> Result<Option<Appended>, CallError> {
-        match self.receiver.next().await? {
-            Some(frame) => {
-                // The request was sent before its answer came, so its room is known.
-                drop(self.unanswered.try_recv());
-                codec::decode(&frame).map(Some).map_err(|error| CallError::Unknown(error.to_string()))
+        self.unanswered.taken_in();
+        while let Some(frame) = self.receiver.next().await? {
+            // The request was sent before its answer came, so its room is known.
+            drop(self.room.try_recv());
+            let answer = codec::decode(&frame).map_err(|error| CallError::Unknown(error.to_string()))?;
+            if self.unanswered.tell(&answer) {
+                return Ok(Some(answer));
             }
-            None if self.unanswered.is_closed() && self.unanswered.is_empty() => Ok(None),
-            None => Err(CallError::Unknown("the peer ended the stream".into())),
+        }
+        match self.room.is_closed() && self.room.is_empty() {
+            true => Ok(None),
+            false => Err(CallError::Unknown("the peer ended the stream".into())),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How long clients of a shard wait when its leader is killed under load:
-//! `cargo run --release -p tests --bin failover -- [KILLS]`. Each kill prints a line, the last lines say how it went.
+//! `cargo run --release -p tests --bin failover -- [KILLS] [SEED]`. Each kill prints a line, the last lines say how it went.
+//! With a seed the victim is any node, and the moment any within a second, as that draws them.
 //!
 //! From the SIGKILL until a message sent after it is acknowledged by a surviving node, and until a mailbox is read there.
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tests::cluster::{Cluster, PASSWORD, Shape};
 use tests::kills::{Extent, History, Load, Users, verify};
+use tests::sim::random::Random;
 
 /// Whose shard is watched. No client of the load writes to it.
 const USER: &str = "watched@example.org";
@@ -22,7 +24,8 @@ const USER: &str = "watched@example.org";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() -> io::Result<ExitCode> {
-    let kills = env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(50);
+    let number = |at| env::args().nth(at).map(|text| text.parse::<u64>().map_err(io::Error::other)).transpose();
+    let (kills, mut random) = (number(1)?.unwrap_or(50), number(2)?.map(Random::new));
     let mut cluster = Cluster::first(Shape { relays: false });
     while cluster.size() < 3 {
         cluster.grow();
@@ -36,12 +39,18 @@ fn main() -> io::Result<ExitCode> {
     let load = Load::start(nodes, users.clone(), Arc::clone(&history));
     let (mut writes, mut reads) = (Vec::new(), Vec::new());
     for kill in 1..=kills {
-        let leader = cluster.leader_of(USER);
-        let (write, read) = one_kill(&mut cluster, leader, (leader + 1 + kill % 2) % 3)?;
-        println!("kill {kill}: {} down, write after {} ms, read after {} ms", cluster.name(leader), write, read);
+        let victim = match &mut random {
+            None => cluster.leader_of(USER),
+            Some(random) => {
+                thread::park_timeout(Duration::from_millis(random.below(1_000)));
+                random.below(3) as usize
+            }
+        };
+        let (write, read) = one_kill(&mut cluster, victim, (victim + 1 + kill as usize % 2) % 3)?;
+        println!("kill {kill}: {} down, write after {} ms, read after {} ms", cluster.name(victim), write, read);
         writes.push(write);
         reads.push(read);
-        cluster.restart(leader);
+        cluster.restart(victim);
         cluster.wait_whole();
     }
     load.stop();
@@ -54,20 +63,20 @@ fn main() -> io::Result<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Kills `leader` and gives the milliseconds until `other` writes and reads.
-fn one_kill(cluster: &mut Cluster, leader: usize, other: usize) -> io::Result<(u128, u128)> {
+/// Kills `victim` and gives the milliseconds until `other` writes and reads.
+fn one_kill(cluster: &mut Cluster, victim: usize, other: usize) -> io::Result<(u128, u128)> {
     // Both are connected before, as clients of a surviving node are.
     let mut smtp = cluster.smtp(other)?;
     let mut imap = cluster.imap(other, USER)?;
     imap.ok("SELECT INBOX")?;
-    cluster.node(leader).signal(rustix::process::Signal::KILL);
+    cluster.node(victim).signal(rustix::process::Signal::KILL);
     let killed = Instant::now();
     let (write, read) = thread::scope(|scope| {
         let write = scope.spawn(|| until(killed, || written(&mut smtp)));
         let read = until(killed, || read(&mut imap));
         (write.join(), read)
     });
-    cluster.kill(leader);
+    cluster.kill(victim);
     let write = write.map_err(|_| io::Error::other("the writer panicked"))??;
     Ok((write, read?))
 }
