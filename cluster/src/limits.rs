@@ -37,8 +37,9 @@ pub const STARTING_GROUPS_MAX: usize = 8;
 pub const PLACEMENTS_REMEMBERED_MAX: usize = 10_000;
 /// Messages queued for one group's consensus task; proposers wait when it is full.
 pub const GROUP_MESSAGES_QUEUED_MAX: u64 = 4_096;
-/// The wait before a failed group is rebuilt the first time; doubled with every failure in a row.
-pub const REBUILD_WAIT_MIN: Duration = Duration::from_millis(250);
+/// The wait before a failed group is rebuilt the first time; doubled with every failure in a row. Not shorter than a leader's
+/// lease, of which the rebuilt replica knows nothing.
+pub const REBUILD_WAIT_MIN: Duration = ELECTION_TIMEOUT_MAX;
 /// The longest wait before a failed group is rebuilt.
 pub const REBUILD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a group is given to elect itself and apply what was committed when it starts alone.

@@ -58,6 +58,11 @@ impl Log {
         self.shared.state.lock().last
     }
 
+    /// Whether this replica has voted, and last for another.
+    pub fn voted_for_another(&self, replica: u64) -> bool {
+        self.shared.state.lock().vote.is_some_and(|vote| vote.leader_id.node_id != replica)
+    }
+
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
         let here = self.shared.state.lock().tail.read(range.clone(), bytes_max);
         if !here.is_empty() || range.is_empty() {

@@ -5,6 +5,7 @@ use crate::metrics::Counters;
 use crate::raft::size::{Bell, LogBounds};
 use crate::raft::types::Member;
 use crate::raft::wire::Wire;
+use crate::runtime::Instant;
 use crate::watch::Changes;
 use model::{GroupId, NodeId};
 use std::io;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub installing: Arc<Mutex<()>>,
     /// The way to other nodes.
     pub wire: Arc<Wire>,
+    /// When this process had them first.
+    pub opened: Instant,
 }
 
 /// How far the replay of the logs has come.
@@ -112,6 +115,7 @@ impl Parts {
             turn: Arc::default(),
             installing: Arc::default(),
             wire: shared.wire.clone(),
+            opened: Instant::now(),
         })
     }
 

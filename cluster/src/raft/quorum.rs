@@ -1,9 +1,13 @@
-//! Test: a leader whose quorum is gone acknowledges nothing and says so (I10).
+//! Tests of leases: a leader whose quorum is gone acknowledges nothing and says so, and whoever is in its quorum keeps to that
+//! over a restart (I10).
 
 use crate::error::{ProposeError, ReadError};
+use crate::limits::ELECTION_TIMEOUT_MAX;
+use crate::raft::codec;
+use crate::raft::completion::completed;
 use crate::raft::parts::{Origin, Parts, Shared};
 use crate::raft::replica::Replica;
-use crate::raft::types::{Member, Proposal};
+use crate::raft::types::{Member, Proposal, Vote};
 use crate::runtime::Instant;
 use crate::testing;
 use model::directory::DirectoryCommand;
@@ -54,4 +58,16 @@ async fn a_leader_without_its_quorum_acknowledges_nothing() {
     replica.stop().await;
     assert!(!change.await.unwrap());
     assert_eq!(watching.await.unwrap(), "raft stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_last_voted_for_another_takes_no_part_until_that_ones_lease_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = testing::open_store(directory.path());
+    let parts = Parts::open(&store, NodeId(2), GroupId::DIRECTORY, 2, &Shared::default()).unwrap();
+    let vote = codec::encode(&Vote::new_committed(1, 1));
+    completed(|done| parts.log.save_vote(vote, done)).await.unwrap();
+    let replica = Replica::start(&parts, Origin::Joiner).await.unwrap();
+    assert!(parts.opened.elapsed() >= ELECTION_TIMEOUT_MAX);
+    replica.stop().await;
 }

@@ -2,14 +2,14 @@
 //! whoever holds it decides what happens then.
 
 use crate::error::{ProposeError, StartError};
-use crate::limits::{LEADER_SILENCE_MAX, RECOVERY_TIMEOUT};
+use crate::limits::{ELECTION_TIMEOUT_MAX, LEADER_SILENCE_MAX, RECOVERY_TIMEOUT};
 use crate::raft::config;
 use crate::raft::log::Log;
 use crate::raft::machine::Machine;
 use crate::raft::network::Network;
 use crate::raft::parts::{Origin, Parts};
 use crate::raft::types::{Answer, Proposal, TypeConfig};
-use crate::runtime::{Instant, timeout_at};
+use crate::runtime::{Instant, sleep_until, timeout_at};
 use crate::status::{GroupStatus, ReplicaStatus, Role};
 use faults::Fault;
 use model::queue::QueueCommand;
@@ -46,6 +46,10 @@ impl Replica {
         let is_empty = log.last().is_none() && parts.state.applied().is_none();
         if is_empty && origin == Origin::Known {
             return Err(StartError::ReplicaLost { group: parts.group, replica: parts.replica });
+        }
+        if log.voted_for_another(parts.replica) {
+            // Before it was stopped it may have let that leader count on its vote for so long. openraft forgets that.
+            sleep_until(parts.opened + ELECTION_TIMEOUT_MAX).await;
         }
         let config = Arc::new(config::replica().map_err(|error| parts.failed(error))?);
         let network = Network::new(parts.group, parts.wire.clone());
