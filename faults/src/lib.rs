@@ -33,10 +33,14 @@ pub enum Fault {
     FlagsKeepModseq = 10,
     /// An expunge leaves no trace for who asks later what vanished (I6).
     VanishedForgotten = 11,
+    /// An expunge takes every message of its folder (I1).
+    ExpungeTakesAll = 12,
+    /// A peer that cannot be reached counts as having every entry (I10).
+    UnreachableCounted = 13,
 }
 
 /// All of them.
-pub const ALL: [Fault; 11] = [
+pub const ALL: [Fault; 13] = [
     Fault::AckBeforeSync,
     Fault::UidFromLocalCounter,
     Fault::ApplyReadsClock,
@@ -48,6 +52,8 @@ pub const ALL: [Fault; 11] = [
     Fault::UnchangedSinceIgnored,
     Fault::FlagsKeepModseq,
     Fault::VanishedForgotten,
+    Fault::ExpungeTakesAll,
+    Fault::UnreachableCounted,
 ];
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);
@@ -84,6 +90,8 @@ impl Fault {
             Fault::UnchangedSinceIgnored => "unchanged-since-ignored",
             Fault::FlagsKeepModseq => "flags-keep-modseq",
             Fault::VanishedForgotten => "vanished-forgotten",
+            Fault::ExpungeTakesAll => "expunge-takes-all",
+            Fault::UnreachableCounted => "unreachable-counted",
         }
     }
 

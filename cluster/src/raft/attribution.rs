@@ -56,6 +56,11 @@ impl Unanswered {
     }
 }
 
+/// The last entry that whoever takes a request has then.
+pub fn end_of(request: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
+    request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id)
+}
+
 /// Requests that are noted as they are handed out.
 pub struct Noted<S> {
     requests: S,
@@ -75,7 +80,7 @@ impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Stream for Note
         }
         let next = self.requests.poll_next_unpin(context);
         if let Poll::Ready(Some(request)) = &next {
-            state.ends.push_back(request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id));
+            state.ends.push_back(end_of(request));
         }
         next
     }

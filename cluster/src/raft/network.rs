@@ -10,9 +10,10 @@ use crate::raft::snapshot::SnapshotData;
 use crate::raft::snapshot_out;
 use crate::raft::types::{Member, TypeConfig, Vote};
 use crate::raft::wire::{Address, Ballot, Beat, Transfer, Transferred, Voted, Wire};
-use crate::raft::{beats, codec};
+use crate::raft::{attribution, beats, codec};
 use crate::runtime::Instant;
 use crate::transport::{CallError, Service};
+use faults::Fault;
 use futures::{Stream, StreamExt};
 use model::{GroupId, NodeId};
 use openraft::base::{BoxFuture, BoxStream};
@@ -142,7 +143,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let deadline = Instant::now() + STREAM_OPEN_TIMEOUT;
             let head = codec::encode(&self.to);
             let opened = async { self.wire.transport()?.open(self.node, Service::Append, head, deadline).await };
-            Ok(pipeline::run(requests, opened.await.map_err(failed)?).boxed())
+            let opened = opened.await;
+            if opened.is_err() && faults::planted(Fault::UnreachableCounted) {
+                return Ok(requests.take(1).map(|request| Ok(Ok(attribution::end_of(&request)))).boxed());
+            }
+            Ok(pipeline::run(requests, opened.map_err(failed)?).boxed())
         })
     }
 
