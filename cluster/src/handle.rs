@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use storage::{Bodies, Store};
+use storage::{Bodies, BodyHold, Store};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -179,6 +179,11 @@ impl Cluster {
     /// The bodies on this node: stage one before proposing an entry that names it.
     pub fn bodies(&self) -> Arc<Bodies> {
         self.inner.store.bodies()
+    }
+
+    /// Keeps the bodies a command names here while it may be proposed again: an entry that refuses it takes them away.
+    pub fn hold(&self, command: &Command) -> BodyHold {
+        self.bodies().hold(&command.staged_bodies())
     }
 
     /// Begins to send a body to the replicas of `group` on other nodes while it arrives here, so that they need not fetch

@@ -45,5 +45,5 @@ pub use raft::LogBounds;
 pub use raft::codec::decode_record;
 pub use start::{Progress, StartOptions};
 pub use status::{ClusterStatus, GroupStatus, NodeReport, ReplicaStatus, Role};
-pub use storage::{Bodies, BodyReader, StagedBody};
+pub use storage::{Bodies, BodyHold, BodyReader, StagedBody};
 pub use watch::{Notice, Subscription};

@@ -2,7 +2,7 @@
 //!
 //! Variants are only ever added at the end of an enum: their position is their code in logs already written.
 
-use crate::body::BodyRef;
+use crate::body::{BodyHash, BodyRef};
 use crate::directory::DirectoryCommand;
 use crate::ids::{OperationId, UnixMillis};
 use crate::mailbox::MailboxCommand;
@@ -40,6 +40,11 @@ impl Command {
             Command::Mailbox(command) => command.bodies(),
             Command::Queue(command) => command.bodies(),
         }
+    }
+
+    /// Those of them that are not inside it.
+    pub fn staged_bodies(&self) -> Vec<BodyHash> {
+        self.bodies().into_iter().filter(|body| body.inline.is_none()).map(|body| body.hash).collect()
     }
 }
 

@@ -1,13 +1,14 @@
-//! Random bytes and operation ids for proposals. The only place of the node that asks the system for randomness.
+//! Random bytes and operation ids for proposals. The only place of the node that asks for randomness:
+//! the system's, or in a simulation the seed's.
 
 use model::{OperationId, UnixMillis};
 
-/// Fresh random bytes from the system.
+/// Fresh random bytes.
 ///
 /// Ends the process when the system has none: no id, nonce or password could be trusted any more.
 pub fn random<const COUNT: usize>() -> [u8; COUNT] {
     let mut bytes = [0; COUNT];
-    if let Err(error) = getrandom::fill(&mut bytes) {
+    if let Err(error) = cluster::runtime::fill_random(&mut bytes) {
         tracing::error!(%error, "the system gives no random bytes");
         std::process::abort();
     }

@@ -19,5 +19,3 @@ pub mod services;
 pub mod smtp;
 pub mod telemetry;
 pub mod tls;
-
-const _: () = assert!(!faults::ENABLED, "faults can be planted in this build: unset MAILNODE_FAULTS");

@@ -7,6 +7,8 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+const _: () = assert!(!faults::ENABLED, "faults can be planted in this build: unset MAILNODE_FAULTS");
+
 fn main() -> node::cli::Exit {
     node::cli::main()
 }

@@ -38,7 +38,7 @@ const CRATES: [(&str, &[&str], &[&str]); 11] = [
     ("clients", &[], &["tokio", "openraft", "rocksdb", "ractor", "quinn"]),
     (
         "tests",
-        &["clients", "cluster", "faults", "model", "protocols", "storage"],
+        &["clients", "cluster", "faults", "model", "node", "protocols", "storage"],
         &["openraft", "rocksdb", "ractor", "quinn"],
     ),
     ("bench", &["clients"], &["openraft", "rocksdb", "ractor", "quinn"]),

@@ -56,7 +56,7 @@ impl Calls {
         proposal: &Proposal,
         deadline: Instant,
     ) -> Result<Reply, ProposeError> {
-        let named = staged_bodies(proposal);
+        let named = proposal.entry().command.staged_bodies();
         let _hold = self.bodies.hold(&named);
         if !self.missing(named).await?.is_empty() {
             tracing::warn!("a proposal names a body that is not here any more");
@@ -73,7 +73,7 @@ impl Calls {
         deadline: Instant,
     ) -> Result<Reply, ProposeError> {
         // The leader may ask for them.
-        let _hold = self.bodies.hold(&staged_bodies(proposal));
+        let _hold = self.bodies.hold(&proposal.entry().command.staged_bodies());
         let sent = self.forward(node, group, proposal.encoded().clone(), deadline);
         let (reply, index) = tokio::select! {
             biased;
@@ -146,7 +146,7 @@ impl Calls {
         if !leadership.here {
             return Err(ProposeError::NotLeader { hint: leadership.leader.map(|(_, node)| node) });
         }
-        let named = staged_bodies(&proposal);
+        let named = proposal.entry().command.staged_bodies();
         let _hold = self.bodies.hold(&named);
         self.take_bodies(from, named).await?;
         replica.propose(proposal, deadline).await
@@ -172,10 +172,4 @@ impl Calls {
             ProposeError::Unavailable
         })
     }
-}
-
-/// The bodies a proposal names that are not inside it.
-fn staged_bodies(proposal: &Proposal) -> Vec<BodyHash> {
-    let bodies = proposal.entry().command.bodies();
-    bodies.iter().filter(|body| body.inline.is_none()).map(|body| body.hash).collect()
 }

@@ -96,10 +96,7 @@ fn decode_head(record: &[u8]) -> Result<(u8, LogId), DecodeError> {
 /// The bodies an entry names that are not inside it: they must be synced with it (C1).
 pub fn staged_bodies(entry: &LogEntry) -> Vec<BodyHash> {
     match &entry.payload {
-        EntryPayload::Normal(proposal) => {
-            let bodies = proposal.entry().command.bodies();
-            bodies.iter().filter(|body| body.inline.is_none()).map(|body| body.hash).collect()
-        }
+        EntryPayload::Normal(proposal) => proposal.entry().command.staged_bodies(),
         _ => Vec::new(),
     }
 }

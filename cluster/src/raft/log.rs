@@ -8,7 +8,7 @@
 
 use crate::limits::{READ_BYTES_MAX, TAIL_BYTES_MAX};
 use crate::raft::codec;
-use crate::raft::completion::completed;
+use crate::raft::completion::{completed, completed_blocking};
 use crate::raft::size::Bell;
 use crate::raft::tail::Tail;
 use crate::raft::types::{LogEntry, LogId, TypeConfig, Vote};
@@ -47,7 +47,8 @@ impl Log {
     /// Opens the log as the disk has it, whatever a replica before this one could not write; `bell` is rung when it grows
     /// past its bound.
     pub async fn open(log: GroupLog, bell: Arc<Bell>) -> io::Result<Self> {
-        completed(|done| log.recover(done)).await?;
+        let failed = log.clone();
+        completed_blocking(move |done| failed.recover(done)).await?;
         let (log, state) = crate::runtime::blocking(move || State::load(&log).map(|state| (log, state))).await??;
         bell.grown(log.size());
         Ok(Log { shared: Arc::new(Shared { log, bell, state: Mutex::new(state) }) })
@@ -208,7 +209,8 @@ impl RaftLogStorage<TypeConfig> for Log {
                 state.last = last.max(state.purged);
             }
         }
-        completed(|done| self.shared.log.truncate_after(index, done)).await
+        let log = self.shared.log.clone();
+        completed_blocking(move |done| log.truncate_after(index, done)).await
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
@@ -219,7 +221,8 @@ impl RaftLogStorage<TypeConfig> for Log {
             state.first = state.first.max(upto.index + 1);
             state.last = state.last.max(Some(upto));
         }
-        completed(|done| self.shared.log.purge(upto.index, codec::encode(&upto), done)).await
+        let log = self.shared.log.clone();
+        completed_blocking(move |done| log.purge(upto.index, codec::encode(&upto), done)).await
     }
 }
 

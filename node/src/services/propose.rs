@@ -2,10 +2,10 @@
 //! Knows nothing of what is proposed.
 
 use crate::limits::PROPOSE_AGAIN_WAIT;
+use cluster::runtime::{Instant, sleep};
 use cluster::{Cluster, ProposeError};
 use model::{Command, GroupId, OperationId, Reply};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Proposes, and proposes again under the same operation id while the outcome is unknown or nobody could take it.
 ///
@@ -31,6 +31,6 @@ pub async fn propose_until(
         if !again || Instant::now() + PROPOSE_AGAIN_WAIT >= deadline {
             return Err(if perhaps_applied { ProposeError::Unknown } else { error });
         }
-        tokio::time::sleep(PROPOSE_AGAIN_WAIT).await;
+        sleep(PROPOSE_AGAIN_WAIT).await;
     }
 }

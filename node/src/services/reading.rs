@@ -1,10 +1,10 @@
 //! Reading through an election: asks again for a while when a group has no leader.
 
 use crate::limits::READ_AGAIN_WAIT;
+use cluster::runtime::{Instant, sleep};
 use cluster::{Cluster, ReadError, ReadView};
 use model::GroupId;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The rows of a group behind a read barrier, asked for again until `patience` ends while nobody leads.
 ///
@@ -21,6 +21,6 @@ pub async fn read_until(cluster: &Cluster, group: GroupId, patience: Duration) -
         if !again || Instant::now() + READ_AGAIN_WAIT >= deadline {
             return Err(error);
         }
-        tokio::time::sleep(READ_AGAIN_WAIT).await;
+        sleep(READ_AGAIN_WAIT).await;
     }
 }

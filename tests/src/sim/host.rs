@@ -8,6 +8,7 @@ use cluster::runtime::simulation::Simulation;
 use cluster::runtime::{sleep, spawn};
 use cluster::{Clock, Cluster, Join, LogBounds, StartOptions};
 use model::UnixMillis;
+use node::services::mailbox::snapshots::Snapshots;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -49,6 +50,8 @@ pub struct Life {
     pub store: Store,
     /// The node, once it has started.
     pub cluster: Arc<Mutex<Started>>,
+    /// What its mail sessions share.
+    pub snapshots: Snapshots,
 }
 
 /// How a node's start went.
@@ -165,7 +168,8 @@ impl Host {
             ..StartOptions::alone(store.clone(), &format!("n{}", self.machine))
         };
         let started = Arc::new(Mutex::new(Started::Starting));
-        self.life = Some(Life { owner, store: store.clone(), cluster: started.clone() });
+        self.life =
+            Some(Life { owner, store: store.clone(), cluster: started.clone(), snapshots: Snapshots::default() });
         let executor = executor::current();
         let start = async move {
             let now = match Cluster::start(options).await {

@@ -98,7 +98,13 @@ impl Delivery {
         body: &BodyRef,
         targets: &[LocalTarget],
     ) -> Result<Vec<Result<(), Reply>>, Reply> {
-        let first = self.propose_delivery(shard, operation, message, body, targets).await?;
+        let recipients = targets
+            .iter()
+            .map(|target| LocalRecipient { account: target.account, folder: target.folder.clone() })
+            .collect();
+        let command = Command::Mailbox(MailboxCommand::Deliver { message, body: body.clone(), recipients });
+        let _hold = self.cluster.hold(&command);
+        let first = self.propose_delivery(shard, operation, command.clone(), targets.len()).await?;
         if !first.contains(&Delivered::NoAccount) {
             return Ok(first.into_iter().map(result).collect());
         }
@@ -109,7 +115,7 @@ impl Delivery {
             }
         }
         let again = ids::operation(self.clock.now());
-        let second = self.propose_delivery(shard, again, message, body, targets).await?;
+        let second = self.propose_delivery(shard, again, command, targets.len()).await?;
         Ok(second.into_iter().map(result).collect())
     }
 
@@ -117,17 +123,11 @@ impl Delivery {
         &self,
         shard: GroupId,
         operation: OperationId,
-        message: MessageId,
-        body: &BodyRef,
-        targets: &[LocalTarget],
+        command: Command,
+        recipients: usize,
     ) -> Result<Vec<Delivered>, Reply> {
-        let recipients = targets
-            .iter()
-            .map(|target| LocalRecipient { account: target.account, folder: target.folder.clone() })
-            .collect();
-        let command = MailboxCommand::Deliver { message, body: body.clone(), recipients };
-        match propose_until(&self.cluster, shard, operation, Command::Mailbox(command), ACCEPT_PATIENCE).await {
-            Ok(Applied::Delivered(outcome)) if outcome.len() == targets.len() => {
+        match propose_until(&self.cluster, shard, operation, command, ACCEPT_PATIENCE).await {
+            Ok(Applied::Delivered(outcome)) if outcome.len() == recipients => {
                 let copies = outcome.iter().filter(|delivered| matches!(delivered, Delivered::In { .. })).count();
                 self.metrics.deliveries_local.add(copies as u64);
                 Ok(outcome)

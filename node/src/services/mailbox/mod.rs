@@ -4,22 +4,22 @@
 
 mod actor;
 mod append;
-mod convert;
+pub mod convert;
 mod digests;
 mod fanout;
 mod fetch;
 mod lookup;
 mod pieces;
-mod proposals;
+pub mod proposals;
 mod reaper;
 mod registry;
 #[cfg(test)]
 mod sample;
 mod search;
 mod session;
-mod snapshots;
+pub mod snapshots;
 mod source;
-mod views;
+pub mod views;
 
 pub use fanout::Listener;
 pub use fetch::FetchRun;

@@ -48,6 +48,8 @@ impl Proposer {
         operation: OperationId,
         command: MailboxCommand,
     ) -> Result<Reply, StoreError> {
+        let command = Command::Mailbox(command);
+        let _hold = self.cluster.hold(&command);
         match self.propose(owner.shard, operation, command.clone()).await? {
             Reply::Refused(Refusal::NoAccount) => {}
             Reply::Refused(refusal) => return Err(convert::refusal(refusal)),
@@ -67,20 +69,14 @@ impl Proposer {
     /// As [`Self::carry_out`]; `NotPermitted` when the account is being removed.
     pub async fn create_account(&self, owner: &Owner) -> Result<(), StoreError> {
         let command = MailboxCommand::CreateAccount { account: owner.account, address: owner.address.clone() };
-        match self.propose(owner.shard, self.operation(), command).await? {
+        match self.propose(owner.shard, self.operation(), Command::Mailbox(command)).await? {
             Reply::Refused(refusal) => Err(convert::refusal(refusal)),
             _ => Ok(()),
         }
     }
 
-    async fn propose(
-        &self,
-        shard: GroupId,
-        operation: OperationId,
-        command: MailboxCommand,
-    ) -> Result<Reply, StoreError> {
-        let proposed =
-            propose_until(&self.cluster, shard, operation, Command::Mailbox(command), PROPOSAL_DEADLINE).await;
+    async fn propose(&self, shard: GroupId, operation: OperationId, command: Command) -> Result<Reply, StoreError> {
+        let proposed = propose_until(&self.cluster, shard, operation, command, PROPOSAL_DEADLINE).await;
         proposed.map_err(|error| match error {
             ProposeError::TooLarge { .. } => StoreError::Limit,
             error => {

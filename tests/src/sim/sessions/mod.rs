@@ -8,6 +8,7 @@
 //! ```
 
 mod arriving;
+mod fetch;
 mod here;
 mod imap;
 pub mod imap_client;
@@ -18,7 +19,6 @@ mod sender;
 mod smtp;
 mod store;
 mod user;
-mod views;
 
 pub use last::read_everywhere;
 pub use sender::Sender;
@@ -48,16 +48,15 @@ pub fn accounts() -> [AccountId; 2] {
 /// A connection to a machine with a session at its other end; `None` when no node runs there.
 fn connect(world: &World, machine: Machine, service: Service) -> Option<Line> {
     let cluster = world.cluster(machine)?;
-    let owner = world.life(machine)?.owner;
+    let life = world.life(machine)?;
     let clock = world.hosts.lock().get(&machine)?.clock();
-    let random = world.random.lock().fork();
     let (near, far) = Line::between(&world.links, machine);
-    let here = Here::new(cluster, clock, random);
+    let here = Here::new(cluster, clock, life.snapshots);
     let session: futures::future::BoxFuture<'static, ()> = match service {
         Service::Imap => Box::pin(imap::serve(far, here)),
         Service::Smtp => Box::pin(smtp::serve(far, here)),
     };
-    executor::current().spawn_for(owner, session);
+    executor::current().spawn_for(life.owner, session);
     Some(near)
 }
 

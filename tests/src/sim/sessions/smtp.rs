@@ -10,7 +10,9 @@ use crate::sim::world::shard_of;
 use cluster::ProposeError;
 use model::mailbox::{LocalRecipient, MailboxCommand};
 use model::reply::Delivered;
-use model::{AccountId, BodyRef, MessageId};
+use model::{AccountId, BodyRef, Command, MessageId};
+use node::limits::ACCEPT_PATIENCE;
+use node::services::propose::propose_until;
 use protocols::smtp::server::{Config, Event, NotAwaited, Server, Service, Tls, Verdict};
 use protocols::smtp::{EnhancedCode, Envelope, Reply, received};
 use std::collections::BTreeSet;
@@ -111,7 +113,7 @@ impl Driver {
     /// Puts the trace fields in front.
     async fn begin(&mut self, envelope: &Envelope) -> Result<(), NotAwaited> {
         let Some(first) = self.recipients.first() else { return Err(NotAwaited) };
-        let id = self.here.operation();
+        let id = self.here.proposer.operation();
         let received = received::header(&received::Received {
             helo: &envelope.helo,
             peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -121,7 +123,7 @@ impl Driver {
             tls: None,
             id: &id.to_hex(),
             recipient: None,
-            time: i64::try_from(self.here.clock.now() / 1000).unwrap_or_default(),
+            time: i64::try_from(self.here.proposer.clock.now() / 1000).unwrap_or_default(),
         });
         let mut arriving = Arriving::new(&self.here.cluster, shard_of(*first));
         let fields = received::return_path(envelope.mail.sender.as_ref()) + &received;
@@ -151,10 +153,12 @@ impl Driver {
         };
         let recipients: Vec<_> =
             accounts.iter().map(|account| LocalRecipient { account: *account, folder: None }).collect();
-        let command = MailboxCommand::Deliver { message, body, recipients };
+        let command = Command::Mailbox(MailboxCommand::Deliver { message, body, recipients });
+        let (cluster, shard) = (self.here.cluster.clone(), shard_of(first));
+        let _hold = cluster.hold(&command);
         for _ in 0..2 {
-            let operation = self.here.operation();
-            match self.here.propose_until(shard_of(first), operation, command.clone()).await {
+            let operation = self.here.proposer.operation();
+            match propose_until(&cluster, shard, operation, command.clone(), ACCEPT_PATIENCE).await {
                 Ok(model::Reply::Delivered(each)) if each.iter().all(|one| matches!(one, Delivered::In { .. })) => {
                     return Verdict::AcceptWith(format!("Ok, message {}", message.to_hex()).into());
                 }

@@ -2,22 +2,20 @@
 //! behind a read barrier, each change under an operation id that lives no longer than its command.
 
 use super::arriving::Arriving;
-use super::here::{Here, READ_PATIENCE, STALE_READ_PATIENCE, look_at};
-use super::{account_of, views};
+use super::here::{Here, look_at};
+use super::{account_of, fetch};
 use crate::sim::world::shard_of;
 use cluster::runtime::{JoinHandle, sleep, spawn};
 use cluster::{Cluster, Notice};
 use model::mailbox::row;
 use model::mailbox::{MailboxCommand, NewMessage};
 use model::{AccountId, Change, FolderId, Read, UidSet};
+use node::limits::{READ_PATIENCE, STALE_READ_PATIENCE, WATCH_AGAIN_WAIT};
+use node::services::mailbox::{convert, views};
 use protocols::imap::fetch::FetchPlan;
 use protocols::imap::store::{FlagNames, Reply, Request, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
-
-/// The wait before changes are listened to again.
-const WATCH_AGAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// The store of one session.
 pub struct Store {
@@ -76,7 +74,7 @@ impl Store {
                 self.here.read(account, READ_PATIENCE, look).await.map(Reply::Statuses)
             }
             Request::Expunge { folder, uids } => {
-                let (account, folder, uids) = (self.account()?, FolderId(folder), Some(views::uid_set(&uids)));
+                let (account, folder, uids) = (self.account()?, FolderId(folder), Some(convert::uid_set(&uids)));
                 let expunged = self.here.change(account, MailboxCommand::Expunge { account, folder, uids }).await;
                 expunged.map(|_| Reply::Done)
             }
@@ -116,7 +114,8 @@ impl Store {
         let news = Arc::new(AtomicBool::new(false));
         let listening = spawn(listen(self.here.cluster.clone(), account, folder, news.clone()));
         let mut selected = Selected { keywords_known: 0, news, listening };
-        let look = move |from: &dyn Read| views::select(from, account, &name, since);
+        let snapshots = self.here.snapshots.clone();
+        let look = move |from: &dyn Read| views::select(from, &snapshots, account, &name, since);
         let snapshot = self.here.read(account, READ_PATIENCE, look).await?.ok_or(StoreError::NonExistent)?;
         selected.keywords_known = snapshot.keywords.len();
         self.selected = Some(selected);
@@ -145,12 +144,12 @@ impl Store {
         let Request::Store { folder, uids, action, flags, unchanged_since } = request else {
             return Err(StoreError::Internal);
         };
-        let (account, folder, uids) = (self.account()?, FolderId(folder), views::uid_set(&uids));
+        let (account, folder, uids) = (self.account()?, FolderId(folder), convert::uid_set(&uids));
         let command = MailboxCommand::Store {
             account,
             folder,
             uids: uids.clone(),
-            mode: views::store_mode(action),
+            mode: convert::store_mode(action),
             flags: flags.system.0,
             keywords: flags.keywords,
             unchanged_since,
@@ -178,7 +177,7 @@ impl Store {
             view => (view?, false),
         };
         let bodies = self.here.cluster.bodies();
-        let rendered = look_at(view, move |from| Ok(views::render(from, &bodies, account, &plan, stale))).await?;
+        let rendered = look_at(view, move |from| Ok(fetch::render(from, &bodies, account, &plan, stale))).await?;
         rendered.map(|(text, answer)| (text, stale, answer))
     }
 
