@@ -97,13 +97,6 @@ fn machine_at(address: &str) -> Option<Machine> {
 }
 
 impl Links {
-    /// The machines of the nodes that a machine's node knows; none while it does not run.
-    pub fn known_to(&self, machine: Machine) -> BTreeSet<Machine> {
-        let state = self.state.lock();
-        let known = state.ports.get(&machine).into_iter().flat_map(|open| open.peers.values());
-        known.filter_map(|peer| machine_at(&peer.address)).collect()
-    }
-
     /// Links that are all open.
     pub fn new(random: Random, weather: Weather) -> Arc<Self> {
         let state = State {
@@ -118,6 +111,13 @@ impl Links {
             heals: 0,
         };
         Arc::new(Links { state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// The machines of the nodes that a machine's node knows; none while it does not run.
+    pub fn known_to(&self, machine: Machine) -> BTreeSet<Machine> {
+        let state = self.state.lock();
+        let known = state.ports.get(&machine).into_iter().flat_map(|open| open.peers.values());
+        known.filter_map(|peer| machine_at(&peer.address)).collect()
     }
 
     /// What a machine's node is given.
