@@ -45,7 +45,7 @@ use model::NodeId;
 use std::collections::BTreeMap;
 
 /// The highest format of entries and of messages between nodes that this release speaks.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Starts what this node does for the cluster, until it stops. `peers` are those that are set already.
 pub fn start(cluster: &Cluster, peers: BTreeMap<NodeId, Peer>) {
