@@ -25,6 +25,7 @@ async fn main() {
         data: data.clone(),
         decode: Arc::new(cluster::decode_record),
         progress: Box::new(|_, _| ()),
+        block_cache_bytes: None,
     })
     .unwrap();
     let started = Instant::now();

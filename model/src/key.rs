@@ -12,12 +12,13 @@
 //! | `C` | account, folder, modseq, uid | latest change of a message (empty) |
 //! | `X` | account, folder, modseq, uid | expunged (empty) |
 //! | `G` | account, folder | folder or account being removed (empty) |
+//! | `P` | account, operation id | unfinished COPY |
 //! | `R` | message id, account | delivered before (folder, uid) |
 //! | `Q` | message id | queue message |
 //! | `q` | due ms, message id | schedule (empty) |
 //! | `d` `a` `i` `l` `n` `g` `t` `r` `s` `c` | see [`crate::directory::row`] | directory rows |
 
-use crate::ids::{AccountId, FolderId, MessageId, ModSeq, Uid, UnixMillis};
+use crate::ids::{AccountId, FolderId, MessageId, ModSeq, OperationId, Uid, UnixMillis};
 
 /// A key under construction.
 #[derive(Clone)]
@@ -117,6 +118,27 @@ pub fn garbage_of(account: AccountId) -> Vec<u8> {
     Key::table(b'G').number(account.0).done()
 }
 
+/// `P`: an unfinished COPY.
+pub fn unfinished_copy(account: AccountId, copy: OperationId) -> Vec<u8> {
+    Key::table(b'P').number(account.0).bytes(&copy.0).done()
+}
+
+/// `P`: the prefix of an account's unfinished COPYs.
+pub fn unfinished_copies_of(account: AccountId) -> Vec<u8> {
+    Key::table(b'P').number(account.0).done()
+}
+
+/// `P`: the prefix of all unfinished COPYs.
+pub fn unfinished_copies() -> Vec<u8> {
+    Key::table(b'P').done()
+}
+
+/// Account and operation id in a key that [`unfinished_copy`] made.
+pub fn copy_of(key: &[u8]) -> Option<(AccountId, OperationId)> {
+    let account = number_at(key, 1)?;
+    Some((AccountId(account), OperationId(key.get(9..)?.try_into().ok()?)))
+}
+
 /// `R`: a delivery already made (I7).
 pub fn delivered(message: MessageId, account: AccountId) -> Vec<u8> {
     Key::table(b'R').bytes(&message.0).number(account.0).done()
@@ -128,7 +150,7 @@ pub fn deliveries_of(message: MessageId) -> Vec<u8> {
 }
 
 /// `O`: a remembered operation.
-pub fn operation(operation: crate::ids::OperationId) -> Vec<u8> {
+pub fn operation(operation: OperationId) -> Vec<u8> {
     Key::table(b'O').bytes(&operation.0).done()
 }
 

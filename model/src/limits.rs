@@ -24,6 +24,8 @@ pub const OPERATION_MEMORY_MS: u64 = 7 * 24 * 3600 * 1000;
 pub const OPERATIONS_FORGOTTEN_PER_ENTRY: usize = 8;
 /// Rows removed per reaping entry, so that no entry holds a group for long.
 pub const REAPED_PER_ENTRY: usize = 1_000;
+/// Copies removed per entry that undoes a COPY, for the same reason; fewer, since readers of the folder wait meanwhile.
+pub const COPIES_UNDONE_PER_ENTRY: usize = 250;
 /// Recipients of one queue message (RFC 5321 section 4.5.3.1.8 asks for at least 100).
 pub const RECIPIENTS_MAX: usize = 1_000;
 /// Targets of one alias.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{ANN, Group, body, to};
+use model::mailbox::copy_part::{CopyPart, PartOrder};
 use model::mailbox::row::{self, MessageState};
 use model::mailbox::{LocalRecipient, MailboxCommand, NewMessage, StoreMode, view};
 use model::{AccountId, Command, FolderId, OperationId, UidSet, codec, key};
@@ -23,6 +24,10 @@ fn name() -> impl Strategy<Value = String> {
 
 fn keywords() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(prop::sample::select(vec!["work", "$Junk", "home"]).prop_map(String::from), 0..3)
+}
+
+fn order() -> impl Strategy<Value = PartOrder> {
+    prop::sample::select(vec![PartOrder::First, PartOrder::Middle, PartOrder::Last])
 }
 
 fn command() -> impl Strategy<Value = MailboxCommand> {
@@ -52,6 +57,11 @@ fn command() -> impl Strategy<Value = MailboxCommand> {
         1 => name().prop_map(move |name| MailboxCommand::DeleteFolder { account, name }),
         1 => (name(), name()).prop_map(move |(from, to)| MailboxCommand::RenameFolder { account, from, to }),
         1 => (name(), any::<bool>()).prop_map(move |(name, on)| MailboxCommand::Subscribe { account, name, on }),
+        2 => (folder(), folder(), uids(), 0u8..3, order()).prop_map(move |(source, destination, uids, copy, order)| {
+            let part = CopyPart { source, destination, uids, copy: OperationId([copy; 16]), order };
+            MailboxCommand::CopyPart { account, part }
+        }),
+        1 => (0u8..3).prop_map(move |copy| MailboxCommand::UndoCopy { account, copy: OperationId([copy; 16]) }),
         1 => Just(MailboxCommand::Reap { account }),
         1 => Just(MailboxCommand::CreateAccount { account, address: "ann@example.org".into() }),
     ]

@@ -45,7 +45,12 @@ fn main() {
 }
 
 fn run(data: &Path, wal: WalKind, size: usize, appenders: u32, time: Duration) {
-    let options = Options { data: data.to_path_buf(), decode: Arc::new(|_| Ok(None)), progress: Box::new(|_, _| ()) };
+    let options = Options {
+        data: data.to_path_buf(),
+        decode: Arc::new(|_| Ok(None)),
+        progress: Box::new(|_, _| ()),
+        block_cache_bytes: None,
+    };
     let store = match Store::open_with_wal(options, wal) {
         Ok(store) => store,
         Err(error) => return eprintln!("the store does not open: {error}"),

@@ -18,9 +18,10 @@ pub mod store;
 
 pub use bodies::{Bodies, BodyHold, BodyReader, Lender, StagedBody};
 pub use log::{Bounds, GroupLog, LogRecord, LogSize, Metrics, Pace};
+pub use rows::RowsFigures;
 pub use snapshot::{Install, Manifest, Snapshot};
 pub use state::{ApplyItem, GroupState, ReadView};
-pub use store::{Decode, OpenError, Options, Progress, Store};
+pub use store::{Decode, OpenError, Options, Progress, RewriteStatus, Store};
 
 /// A completion: called once, from a thread of this crate, and must not block.
 pub type Done<T> = Box<dyn FnOnce(std::io::Result<T>) + Send>;

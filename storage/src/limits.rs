@@ -26,8 +26,37 @@ pub const BALLAST_BYTES: u64 = 64 * 1024 * 1024;
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// Bodies that one log record may name: as many as an entry can deliver.
 pub const BODIES_PER_RECORD_MAX: usize = u16::MAX as usize;
-/// Memory for RocksDB's block cache, in bytes.
-pub const BLOCK_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Memory for RocksDB's block cache when nothing is set: this part of the machine's memory, within the two bounds below. 24 GiB
+/// of memory give 128 MiB. Index and filter partitions of ten million messages fit; the kernel caches the rest of the files.
+pub const BLOCK_CACHE_MEMORY_PART: u64 = 192;
+/// The least, in bytes: a machine of 1 GiB has other uses for its memory.
+pub const BLOCK_CACHE_BYTES_MIN: usize = 32 * 1024 * 1024;
+/// The most without a setting, in bytes: beyond it the kernel's cache of the compressed files serves as well.
+pub const BLOCK_CACHE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// A shard of the block cache in bytes, at least: a thousand blocks. Each shard has one lock.
+pub const BLOCK_CACHE_SHARD_BYTES: usize = 4 * 1024 * 1024;
+/// Shards of the block cache: more locks than threads that read at a time.
+pub const BLOCK_CACHE_SHARDS_MAX: usize = 64;
+/// A block of rows in bytes: single rows of 100 bytes are read, and a hit decompresses a whole block.
+pub const ROW_BLOCK_BYTES: usize = 4 * 1024;
+/// A block of log records in bytes.
+pub const LOG_BLOCK_BYTES: usize = 32 * 1024;
+/// A partition of a table's index or filter in bytes: it is read, checked and evicted as one.
+pub const TABLE_PARTITION_BYTES: usize = 4 * 1024;
+/// Filter bits per row: one in a hundred lookups of an absent row reads a block.
+pub const FILTER_BITS_PER_ROW: f64 = 10.0;
+/// A table with as many removals in this many rows in a row, by half, is compacted soon.
+pub const REMOVALS_WINDOW_ROWS: usize = 8 * 1024;
+/// Table files open at a time: 32 GiB of rows without opening one twice, half of the usual limit of open files.
+pub const TABLE_FILES_OPEN_MAX: i32 = 512;
+/// Bytes of a table file written between syncs of it.
+pub const TABLE_SYNC_BYTES: u64 = 1024 * 1024;
+/// Write buffers of all columns together, in bytes; the oldest is written to a file when they pass it.
+pub const WRITE_BUFFERS_BYTES: usize = 256 * 1024 * 1024;
+/// Tables of an earlier form are rewritten for this part of the time, so that mail has the processors and the disk.
+pub const REWRITE_TIME_PART: u32 = 4;
+/// The pause after a rewrite that failed, in milliseconds.
+pub const REWRITE_AGAIN_MS: u64 = 60_000;
 /// Memory of the raft log's write buffer, in bytes: entries purged before it is full are never written a second time.
 pub const LOG_BUFFER_BYTES: usize = 128 * 1024 * 1024;
 /// Memory of each other column's write buffer, in bytes.

@@ -32,5 +32,5 @@ pub async fn reopen_store(data: &Path) -> Store {
 
 fn try_open(data: &Path) -> Result<Store, OpenError> {
     let decode = Arc::new(crate::decode_record);
-    Store::open(Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()) })
+    Store::open(Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()), block_cache_bytes: None })
 }

@@ -23,7 +23,12 @@ pub fn open_store(data: &Path) -> Store {
     let late = Instant::now() + PATIENCE;
     loop {
         let decode = Arc::new(cluster::decode_record);
-        match Store::open(Options { data: data.to_path_buf(), decode, progress: Box::new(|_, _| ()) }) {
+        match Store::open(Options {
+            data: data.to_path_buf(),
+            decode,
+            progress: Box::new(|_, _| ()),
+            block_cache_bytes: None,
+        }) {
             Err(_) if Instant::now() < late => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }

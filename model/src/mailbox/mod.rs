@@ -3,6 +3,7 @@
 pub mod account;
 pub mod append;
 pub mod copy;
+pub mod copy_part;
 pub mod deliver;
 pub mod expunge;
 pub mod folder;
@@ -16,10 +17,11 @@ mod writer;
 
 use crate::apply::Outcome;
 use crate::body::BodyRef;
-use crate::ids::{AccountId, FolderId, GroupId, MessageId, ModSeq, UnixMillis};
+use crate::ids::{AccountId, FolderId, GroupId, MessageId, ModSeq, OperationId, UnixMillis};
 use crate::reply::Reply;
 use crate::txn::{ReadError, Txn};
 use crate::uidset::UidSet;
+use copy_part::CopyPart;
 use row::SpecialUse;
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +182,20 @@ pub enum MailboxCommand {
         /// Whether subscribed.
         on: bool,
     },
+    /// A part of a large COPY (format 3).
+    CopyPart {
+        /// Owner.
+        account: AccountId,
+        /// What and where.
+        part: CopyPart,
+    },
+    /// Removes a bounded number of the copies of an unfinished COPY (format 3).
+    UndoCopy {
+        /// Owner.
+        account: AccountId,
+        /// The COPY.
+        copy: OperationId,
+    },
 }
 
 impl MailboxCommand {
@@ -222,5 +238,7 @@ pub fn apply(
         DeleteFolder { account, name } => folder::delete(txn, *account, name, outcome),
         RenameFolder { account, from, to } => folder::rename(txn, place, *account, from, to, outcome),
         Subscribe { account, name, on } => folder::subscribe(txn, *account, name, *on, outcome),
+        CopyPart { account, part } => copy_part::copy_part(txn, place, *account, part, outcome),
+        UndoCopy { account, copy } => copy_part::undo_copy(txn, *account, *copy, outcome),
     }
 }

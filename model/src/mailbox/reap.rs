@@ -18,7 +18,8 @@ pub fn reap(txn: &mut dyn Txn, account: AccountId, outcome: &mut Outcome) -> Res
         return Ok(Reply::Reaped { more: true });
     }
     if row::account(txn, account)?.is_some_and(|row| row.removed) {
-        for prefix in [key::subscription(account, ""), key::folder_name(account, "")] {
+        let subscriptions = key::subscription(account, "");
+        for prefix in [subscriptions, key::folder_name(account, ""), key::unfinished_copies_of(account)] {
             first_rows(txn, &prefix, usize::MAX)?.iter().for_each(|row| txn.delete(row));
         }
         txn.delete(&key::account(account));

@@ -8,6 +8,7 @@ use super::{members, queue};
 use cluster::recover::Recovered;
 use cluster::{ClusterStatus, Role};
 use model::directory::view;
+use storage::RewriteStatus;
 
 /// Queued messages are counted up to here.
 const QUEUE_COUNTED_MAX: usize = 10_000;
@@ -35,7 +36,11 @@ pub(super) async fn report(admin: &AdminService) -> Result<AdminReply, AdminErro
         data: services.config.data.display().to_string(),
         uptime_seconds: admin.facts.started.elapsed().as_secs(),
         available,
-        notes: notes(&cluster, space.full).into_iter().chain(recovered.and_then(lost_mail)).collect(),
+        notes: notes(&cluster, space.full)
+            .into_iter()
+            .chain(rewriting(services.cluster.store().rewrite_status()))
+            .chain(recovered.and_then(lost_mail))
+            .collect(),
         groups: cluster.groups.len() as u64,
         groups_led: cluster.groups.iter().filter(|group| group.role == Role::Leader).count() as u64,
         log_entries: cluster.groups.iter().map(|group| group.log_entries).sum(),
@@ -58,6 +63,15 @@ fn lost_mail(recovered: Recovered) -> Option<String> {
     let (accounts, since): (Vec<String>, Vec<_>) = recovered.accounts.into_iter().unzip();
     let since = time(since.into_iter().max()?);
     Some(format!("the mail of {} up to {since} was lost with the nodes that had it", some_of(&accounts)))
+}
+
+/// Tables of an earlier release that are being rewritten.
+fn rewriting(status: RewriteStatus) -> Option<String> {
+    let RewriteStatus { left_bytes, total_bytes } = status;
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let (done, total) = (mib(total_bytes.saturating_sub(left_bytes)), mib(total_bytes));
+    (left_bytes > 0)
+        .then(|| format!("the index of an earlier release is rewritten in the background: {done} of {total} MiB done"))
 }
 
 fn notes(cluster: &ClusterStatus, disk_full: bool) -> Vec<String> {

@@ -55,12 +55,34 @@ impl Health for NodeHealth {
         ] {
             metric(&mut text, name, "counter", help, value);
         }
+        rows(&mut text, &self.services.cluster.store().rows_figures());
+        let rewrite = self.services.cluster.store().rewrite_status();
+        let help = "Index tables of an earlier release left to rewrite";
+        metric(&mut text, "index_rewrite_left_bytes", "gauge", help, rewrite.left_bytes);
         metric(&mut text, "log_bytes", "gauge", "Bytes in the logs of all groups", log_bytes);
         if let Some(space) = self.services.cluster.store().space().space {
             metric(&mut text, "disk_free_bytes", "gauge", "Free space for data", space.free);
             metric(&mut text, "disk_free_files", "gauge", "Files there is room for (inodes)", space.files_free);
         }
         text
+    }
+}
+
+/// The store of the index rows: how often its cache serves, and what memory and files it takes.
+fn rows(text: &mut String, figures: &storage::RowsFigures) {
+    for (name, help, value) in [
+        ("block_cache_hits_total", "Blocks of the index found in the cache", figures.cache_hits),
+        ("block_cache_misses_total", "Blocks of the index read from files", figures.cache_misses),
+    ] {
+        metric(text, name, "counter", help, value);
+    }
+    for (name, help, value) in [
+        ("block_cache_bytes", "Bytes in the block cache", figures.cache_bytes),
+        ("block_cache_bytes_max", "Bytes the block cache may hold", figures.cache_bytes_max),
+        ("write_buffer_bytes", "Bytes of rows not yet in table files", figures.buffer_bytes),
+        ("index_table_bytes", "Bytes of all table files", figures.table_bytes),
+    ] {
+        metric(text, name, "gauge", help, value);
     }
 }
 

@@ -110,7 +110,7 @@ async fn start(config: &Arc<Config>) -> Result<Node, BootError> {
     let started = Instant::now();
     make_data_directory(&config.data)?;
     raise_file_limit();
-    let store = open_store(&config.data).await?;
+    let store = open_store(&config.data, config.block_cache_bytes).await?;
     let files = certificate_files(config)?;
     let tls = Tls::load(&files)?;
     let cluster = start_cluster(config, &store).await?;
@@ -155,9 +155,10 @@ fn raise_file_limit() {
 }
 
 /// Opens the data directory of a node; fails when one runs there.
-pub(crate) async fn open_store(data: &Path) -> Result<Store, BootError> {
+pub(crate) async fn open_store(data: &Path, block_cache_bytes: Option<usize>) -> Result<Store, BootError> {
     let options = storage::Options {
         data: data.to_owned(),
+        block_cache_bytes,
         decode: Arc::new(|record: &[u8]| cluster::decode_record(record)),
         progress: Box::new(|done, of| {
             if of > 0 {

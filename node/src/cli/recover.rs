@@ -21,7 +21,7 @@ pub(super) fn run(data: &Path, consents: bool) -> Exit {
         return tell(&format!("{}: there is no data directory of a node", data.display()), Exit::Usage);
     }
     let decode = Arc::new(|record: &[u8]| cluster::decode_record(record));
-    let options = Options { data: data.to_owned(), decode, progress: Box::new(|_, _| ()) };
+    let options = Options { data: data.to_owned(), decode, progress: Box::new(|_, _| ()), block_cache_bytes: None };
     let store = match Store::open(options) {
         Ok(store) => store,
         Err(error) => return tell(&error, Exit::NotStarted),

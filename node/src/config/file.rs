@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Every key of the file.
-pub(super) const KEYS: [&str; 19] = [
+pub(super) const KEYS: [&str; 20] = [
     "data",
     "name",
     "hostname",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 19] = [
     "private-key",
     "queue-retry-first",
     "catch-up-rate",
+    "block-cache",
     "listeners",
 ];
 
@@ -105,6 +106,7 @@ fn set(settings: &mut Settings, name: &str, at: usize, value: &Spanned<DeValue<'
         "private-key" => settings.private_key = Some(one(name, value, path)?),
         "queue-retry-first" => settings.queue_retry_first = Some(one(name, value, parse::seconds)?),
         "catch-up-rate" => settings.catch_up_rate = Some(one(name, value, parse::megabytes)?),
+        "block-cache" => settings.block_cache = Some(one(name, value, parse::cache_megabytes)?),
         "listeners" => settings.listeners = listeners(value)?,
         _ => return Err(Wrong { at, reason: format!("unknown setting \"{name}\"{}", did_you_mean(name, &KEYS)) }),
     }
@@ -187,6 +189,7 @@ mod tests {
             private-key = "/k.pem"
             queue-retry-first = 60
             catch-up-rate = 20
+            block-cache = 256
             [listeners]
             lmtp = "192.0.2.1:24"
             smtp = ["192.0.2.1:25", "[::1]:25"]

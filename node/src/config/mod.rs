@@ -53,6 +53,8 @@ pub struct Config {
     pub queue_retry_first: Option<Duration>,
     /// What this node gives per second to others that catch up; `None` is the cluster's own.
     pub catch_up_bytes_per_second: Option<u64>,
+    /// Memory for the block cache of the rows; `None` takes a part of the machine's.
+    pub block_cache_bytes: Option<usize>,
 }
 
 /// An invitation and where to come with it.
@@ -123,6 +125,7 @@ impl Config {
             certificate,
             queue_retry_first: settings.queue_retry_first.map(Duration::from_secs),
             catch_up_bytes_per_second: settings.catch_up_rate.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+            block_cache_bytes: settings.block_cache.and_then(|megabytes| usize::try_from(megabytes << 20).ok()),
         })
     }
 

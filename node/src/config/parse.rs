@@ -114,6 +114,11 @@ pub(super) fn megabytes(text: &str) -> Result<u64, String> {
     megabytes.ok_or_else(|| "a number of megabytes from 1 to 100000 is expected".to_owned())
 }
 
+pub(super) fn cache_megabytes(text: &str) -> Result<u64, String> {
+    let megabytes = text.parse().ok().filter(|megabytes| (8..=65_536).contains(megabytes));
+    megabytes.ok_or_else(|| "a number of megabytes from 8 to 65536 is expected".to_owned())
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

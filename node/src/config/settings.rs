@@ -68,6 +68,9 @@ pub struct Settings {
     /// Megabytes per second this node sends to others that catch up, so that mail is not held up [default: 64]
     #[arg(long, value_name = "MB", env = "MAILNODE_CATCH_UP_RATE", hide_env = true, value_parser = parse::megabytes)]
     pub catch_up_rate: Option<u64>,
+    /// Megabytes of memory for reading rows of the index [default: 1/192 of the machine's memory, from 32 to 1024]
+    #[arg(long, value_name = "MB", env = "MAILNODE_BLOCK_CACHE", hide_env = true, value_parser = parse::cache_megabytes)]
+    pub block_cache: Option<u64>,
     /// Addresses of single services: only in the file, table `[listeners]`.
     #[arg(skip)]
     pub listeners: BTreeMap<Service, Vec<SocketAddr>>,
@@ -96,6 +99,7 @@ impl Settings {
             private_key: self.private_key.or(base.private_key),
             queue_retry_first: self.queue_retry_first.or(base.queue_retry_first),
             catch_up_rate: self.catch_up_rate.or(base.catch_up_rate),
+            block_cache: self.block_cache.or(base.block_cache),
             listeners: if self.listeners.is_empty() { base.listeners } else { self.listeners },
         }
     }

@@ -62,6 +62,7 @@ impl Node {
             data: data.path().join("data"),
             decode: Arc::new(cluster::decode_record),
             progress: Box::new(|_, _| {}),
+            block_cache_bytes: None,
         };
         let store = Store::open(options).unwrap();
         let options = StartOptions::alone(store.clone(), "test");

@@ -81,6 +81,7 @@ impl World {
             data: data.path().to_owned(),
             decode: Arc::new(|record: &[u8]| cluster::decode_record(record)),
             progress: Box::new(|_, _| {}),
+            block_cache_bytes: None,
         });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = StartOptions { clock: clock.clone(), ..StartOptions::alone(store.unwrap(), "one") };

@@ -2,9 +2,12 @@
 //!
 //! [`RocksRows`] is the real store; [`SimRows`] keeps, over a crash, some prefix of the batches that were not synced.
 
+mod old_tables;
 mod rocks;
 mod sim;
+mod tuning;
 
+pub use old_tables::OldTables;
 pub use rocks::{RocksRows, WalKind};
 pub use sim::SimRows;
 
@@ -112,6 +115,23 @@ pub trait RowsRead: Send + std::marker::Sync {
     fn last(&self, column: Column, range: Range<&[u8]>) -> io::Result<Option<(Vec<u8>, Vec<u8>)>>;
 }
 
+/// Counters of a store of rows, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowsFigures {
+    /// Blocks found in the cache since the start.
+    pub cache_hits: u64,
+    /// Blocks read from files since the start.
+    pub cache_misses: u64,
+    /// Bytes in the cache now.
+    pub cache_bytes: u64,
+    /// Bytes the cache may hold.
+    pub cache_bytes_max: u64,
+    /// Bytes in write buffers now.
+    pub buffer_bytes: u64,
+    /// Bytes of all table files.
+    pub table_bytes: u64,
+}
+
 /// The rows of a node.
 pub trait Rows: RowsRead {
     /// Writes a batch. Readers see all of it or nothing. A failed sync ends the process.
@@ -127,6 +147,10 @@ pub trait Rows: RowsRead {
     /// Memory that only makes reading and writing faster, in bytes.
     fn memory(&self) -> u64 {
         0
+    }
+    /// Counters.
+    fn figures(&self) -> RowsFigures {
+        RowsFigures::default()
     }
     /// Gives that memory back. Blocks while buffers are written to files.
     fn release_memory(&self) -> io::Result<()> {

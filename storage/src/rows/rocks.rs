@@ -1,10 +1,9 @@
 //! The real rows: one RocksDB for the whole node, so that one sync of its write-ahead log covers every column.
 
-use super::{Batch, Change, Column, Rows, RowsRead, Sync, Visit};
-use crate::limits;
+use super::{Batch, Change, Column, Rows, RowsFigures, RowsRead, Sync, Visit, tuning};
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    DBRecoveryMode, FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions, properties,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, Options, ReadOptions, Snapshot,
+    WriteBatch, WriteOptions, properties, statistics::Ticker,
 };
 use std::io;
 use std::ops::Range;
@@ -25,19 +24,33 @@ pub enum WalKind {
 pub struct RocksRows {
     db: Arc<DB>,
     cache: Cache,
+    cache_bytes: usize,
+    /// Those the database was opened with: they hold its counters.
+    options: Arc<Options>,
 }
 
 impl RocksRows {
-    /// Opens or makes the database in `path`. Corruption anywhere but at the torn end of the log is an error.
-    pub fn open(path: &Path, wal: WalKind) -> io::Result<Self> {
-        let cache = Cache::new_lru_cache(limits::BLOCK_CACHE_BYTES);
+    /// Opens or makes the database in `path` with a block cache of `cache_bytes`. Corruption anywhere but at the torn end
+    /// of the log is an error.
+    pub fn open(path: &Path, wal: WalKind, cache_bytes: usize) -> io::Result<Self> {
+        let cache = tuning::block_cache(cache_bytes);
         let columns =
-            Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache)));
-        let db = DB::open_cf_descriptors(&database_options(wal), path, columns).map_err(broken)?;
-        Ok(RocksRows { db: Arc::new(db), cache })
+            Column::ALL.map(|column| ColumnFamilyDescriptor::new(column.name(), tuning::column(column, &cache)));
+        let options = tuning::database(wal);
+        let db = DB::open_cf_descriptors(&options, path, columns).map_err(broken)?;
+        Ok(RocksRows { db: Arc::new(db), cache, cache_bytes, options: Arc::new(options) })
     }
 
-    fn column(&self, column: Column) -> io::Result<&ColumnFamily> {
+    pub(super) fn database(&self) -> &DB {
+        &self.db
+    }
+
+    fn property(&self, name: &properties::PropName) -> u64 {
+        let of = |column| self.db.property_int_value_cf(self.column(column).ok()?, name).ok()?;
+        Column::ALL.into_iter().filter_map(of).sum()
+    }
+
+    pub(super) fn column(&self, column: Column) -> io::Result<&ColumnFamily> {
         column_of(&self.db, column)
     }
 }
@@ -46,58 +59,8 @@ fn column_of(db: &DB, column: Column) -> io::Result<&ColumnFamily> {
     db.cf_handle(column.name()).ok_or_else(|| io::Error::other(format!("column {} is not open", column.name())))
 }
 
-fn broken(error: rocksdb::Error) -> io::Error {
+pub(super) fn broken(error: rocksdb::Error) -> io::Error {
     io::Error::other(format!("rows: {error}"))
-}
-
-fn database_options(wal: WalKind) -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    options.set_max_total_wal_size(limits::WAL_BYTES_MAX);
-    options.set_max_background_jobs(2);
-    options.set_max_open_files(512);
-    options.set_keep_log_file_num(4);
-    options.set_max_log_file_size(4 * 1024 * 1024);
-    options.set_track_and_verify_wals_in_manifest(true);
-    // What is written without a sync waits in memory for the next sync of the log instead of costing a system call: a kill
-    // may then lose it as a power cut may, and nothing that uses `Sync::No` counts on more.
-    options.set_manual_wal_flush(true);
-    match wal {
-        // Mid-log corruption must stop the start: a silent rewind would forget acknowledged entries (CONSENSUS section 2).
-        WalKind::Growing => options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords),
-        WalKind::Recycled => {
-            options.set_recycle_log_file_num(4);
-            options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        }
-    }
-    options
-}
-
-fn column_options(column: Column, cache: &Cache) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    table.set_format_version(5);
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    let mut options = Options::default();
-    match column {
-        Column::RaftLog => {
-            // Message bytes hardly compress and are purged before they are read twice.
-            options.set_compression_type(DBCompressionType::None);
-            options.set_write_buffer_size(limits::LOG_BUFFER_BYTES);
-        }
-        _ => {
-            options.set_compression_type(DBCompressionType::Lz4);
-            options.set_write_buffer_size(limits::ROW_BUFFER_BYTES);
-            table.set_bloom_filter(10.0, false);
-            // Apply asks for rows that are new (operations, messages); the filter spares the walk through the write buffer.
-            options.set_memtable_prefix_bloom_ratio(limits::ROW_BUFFER_FILTER_RATIO);
-            options.set_memtable_whole_key_filtering(true);
-        }
-    }
-    options.set_block_based_table_factory(&table);
-    options
 }
 
 impl RowsRead for RocksRows {
@@ -147,11 +110,18 @@ impl Rows for RocksRows {
     }
 
     fn memory(&self) -> u64 {
-        let buffers = Column::ALL.into_iter().filter_map(|column| {
-            let handle = self.column(column).ok()?;
-            self.db.property_int_value_cf(handle, properties::CUR_SIZE_ALL_MEM_TABLES).ok()?
-        });
-        buffers.sum::<u64>() + self.cache.get_usage() as u64
+        self.property(properties::CUR_SIZE_ALL_MEM_TABLES) + self.cache.get_usage() as u64
+    }
+
+    fn figures(&self) -> RowsFigures {
+        RowsFigures {
+            cache_hits: self.options.get_ticker_count(Ticker::BlockCacheHit),
+            cache_misses: self.options.get_ticker_count(Ticker::BlockCacheMiss),
+            cache_bytes: self.cache.get_usage() as u64,
+            cache_bytes_max: self.cache_bytes as u64,
+            buffer_bytes: self.property(properties::CUR_SIZE_ALL_MEM_TABLES),
+            table_bytes: self.property(properties::LIVE_SST_FILES_SIZE),
+        }
     }
 
     fn release_memory(&self) -> io::Result<()> {
@@ -159,7 +129,7 @@ impl Rows for RocksRows {
         self.db.flush_cfs_opt(&columns, &FlushOptions::default()).map_err(broken)?;
         let mut cache = self.cache.clone();
         cache.set_capacity(0);
-        cache.set_capacity(limits::BLOCK_CACHE_BYTES);
+        cache.set_capacity(self.cache_bytes);
         Ok(())
     }
 
@@ -247,7 +217,7 @@ mod tests {
     #[test]
     fn unsynced_rows_wait_in_memory_and_go_to_disk_with_the_next_sync() {
         let directory = tempfile::tempdir().unwrap();
-        let rows = RocksRows::open(directory.path(), WalKind::Growing).unwrap();
+        let rows = RocksRows::open(directory.path(), WalKind::Growing, 1 << 20).unwrap();
         let write = |value: &[u8], sync| {
             let mut batch = Batch::default();
             batch.put(Column::Index, value.to_vec(), value.to_vec());

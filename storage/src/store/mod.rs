@@ -2,10 +2,13 @@
 
 mod directory;
 mod erase;
+mod memory;
 mod rest;
+mod rewrite;
 mod space;
 
 pub use directory::OpenError;
+pub use rewrite::RewriteStatus;
 pub use space::SpaceStatus;
 
 use crate::bodies::Bodies;
@@ -14,13 +17,14 @@ use crate::key;
 use crate::lane::Lane;
 use crate::limits;
 use crate::log::{GroupLog, LogWriter, Metrics, MetricsView, Pace};
-use crate::rows::{Column, RocksRows, Rows, WalKind};
+use crate::rows::{Column, RocksRows, Rows, RowsFigures, WalKind};
 use crate::state::{Core, GroupState, Keeper};
 use bytes::Bytes;
 use directory::Lock;
 use model::{BodyHash, GroupId};
 use parking_lot::{Mutex, RwLock};
 pub(crate) use rest::Rest;
+use rewrite::Rewrite;
 pub(crate) use space::SpaceWatch;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -44,6 +48,8 @@ pub struct Options {
     pub decode: Decode,
     /// Told of progress.
     pub progress: Progress,
+    /// Memory for the rows' block cache in bytes; `None` takes a part of the machine's.
+    pub block_cache_bytes: Option<usize>,
 }
 
 /// An open store. Cheap to clone; [`Store::close`] ends it for all clones.
@@ -59,6 +65,7 @@ struct Inner {
     groups: Mutex<BTreeMap<GroupId, (GroupLog, GroupState)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     space: SpaceWatch,
+    rewrite: Option<Arc<Rewrite>>,
     data: PathBuf,
     _lock: Option<Lock>,
 }
@@ -75,9 +82,11 @@ impl Store {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&options.data).map_err(OpenError::Io)?);
         let lock = Lock::take(&options.data)?;
         directory::check_version(&*disk)?;
-        let rows = Arc::new(RocksRows::open(&options.data.join("rows"), wal).map_err(OpenError::Rows)?);
-        let way = Way::Threads;
-        let parts = Parts { disk, rows, decode: options.decode, data: options.data, lock: Some(lock), way };
+        let cache_bytes = options.block_cache_bytes.unwrap_or_else(memory::block_cache_bytes);
+        let rows = RocksRows::open(&options.data.join("rows"), wal, cache_bytes).map_err(OpenError::Rows)?;
+        let rewrite = Some(Arc::new(Rewrite::find(&*disk, rows.clone()).map_err(OpenError::Io)?));
+        let (rows, way) = (Arc::new(rows), Way::Threads);
+        let parts = Parts { disk, rows, rewrite, decode: options.decode, data: options.data, lock: Some(lock), way };
         Store::assemble(parts, &options.progress).map_err(OpenError::Io)
     }
 
@@ -97,7 +106,7 @@ impl Store {
     }
 
     fn open_inline(disk: Arc<dyn Disk>, rows: Arc<dyn Rows>, decode: Decode, way: Way) -> io::Result<Store> {
-        let parts = Parts { disk, rows, decode, data: PathBuf::new(), lock: None, way };
+        let parts = Parts { disk, rows, rewrite: None, decode, data: PathBuf::new(), lock: None, way };
         Store::assemble(parts, &(Box::new(|_, _| ()) as Progress))
     }
 
@@ -143,6 +152,7 @@ impl Store {
             groups: Mutex::default(),
             threads: Mutex::new(threads),
             space,
+            rewrite: parts.rewrite,
             data: parts.data,
             _lock: parts.lock,
         };
@@ -152,6 +162,7 @@ impl Store {
             store.inner.space.reserve()?;
             store.inner.space.measure();
             store.start_keeper()?;
+            store.start_rewrite()?;
         }
         Ok(store)
     }
@@ -213,6 +224,13 @@ impl Store {
         let core = self.inner.core.clone();
         let space = self.inner.space.clone();
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(move || core.keeper.run(&core, &space))?;
+        self.inner.threads.lock().push(thread);
+        Ok(())
+    }
+
+    fn start_rewrite(&self) -> io::Result<()> {
+        let Some(rewrite) = self.inner.rewrite.clone() else { return Ok(()) };
+        let thread = std::thread::Builder::new().name("rewrite".into()).spawn(move || rewrite.run())?;
         self.inner.threads.lock().push(thread);
         Ok(())
     }
@@ -281,6 +299,16 @@ impl Store {
         self.inner.core.metrics.view()
     }
 
+    /// Counters of the rows' store.
+    pub fn rows_figures(&self) -> RowsFigures {
+        self.inner.core.rows.figures()
+    }
+
+    /// How far the rewriting of tables of an earlier release is.
+    pub fn rewrite_status(&self) -> RewriteStatus {
+        self.inner.rewrite.as_ref().map_or_else(RewriteStatus::default, |rewrite| rewrite.status())
+    }
+
     /// How full the disk is, as of about a second ago.
     pub fn space(&self) -> SpaceStatus {
         self.inner.space.status()
@@ -328,6 +356,9 @@ impl Store {
 
     fn end_threads(&self) -> io::Result<()> {
         self.inner.core.keeper.stop();
+        if let Some(rewrite) = &self.inner.rewrite {
+            rewrite.stop();
+        }
         self.inner.writer.close();
         for lane in self.inner.lanes.lock().drain(..) {
             lane.close();
@@ -345,6 +376,7 @@ impl Store {
 struct Parts {
     disk: Arc<dyn Disk>,
     rows: Arc<dyn Rows>,
+    rewrite: Option<Arc<Rewrite>>,
     decode: Decode,
     data: PathBuf,
     lock: Option<Lock>,

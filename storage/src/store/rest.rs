@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn memory_goes_back_when_a_busy_node_rests_and_the_rows_stay() {
         let data = tempfile::tempdir().unwrap();
-        let rows = RocksRows::open(data.path(), WalKind::Growing).unwrap();
+        let rows = RocksRows::open(data.path(), WalKind::Growing, 1 << 20).unwrap();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut rest = Rest::new(start);

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn open(data: &Path) -> Driver {
-    let options = Options { data: data.to_path_buf(), decode: decode(), progress: Box::new(|_, _| ()) };
+    let options =
+        Options { data: data.to_path_buf(), decode: decode(), progress: Box::new(|_, _| ()), block_cache_bytes: None };
     Driver { store: Store::open(options).unwrap(), witness: Arc::default() }
 }
 

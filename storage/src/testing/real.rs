@@ -12,7 +12,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn open(data: &Path) -> Result<Store, OpenError> {
-    Store::open(Options { data: data.to_path_buf(), decode: decode(), progress: Box::new(|_, _| ()) })
+    Store::open(Options {
+        data: data.to_path_buf(),
+        decode: decode(),
+        progress: Box::new(|_, _| ()),
+        block_cache_bytes: None,
+    })
 }
 
 fn paths(root: &Path) -> BTreeMap<String, u64> {
