@@ -167,6 +167,16 @@ pub const PROPOSAL_DEADLINE: Duration = Duration::from_secs(8);
 pub const LEADERSHIP_LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// The pause before changes of a group are listened for again when its replica went away.
 pub const WATCH_AGAIN_WAIT: Duration = Duration::from_secs(1);
+/// Messages whose flags one entry changes: about five milliseconds of the shard's time.
+pub const FLAGS_PER_ENTRY: usize = 1_000;
+/// Messages that one entry copies, moves or expunges: each is a name of a file made or removed, ten milliseconds in all.
+pub const FILES_PER_ENTRY: usize = 250;
+/// The format whose entries know parts of a COPY.
+pub const FORMAT_OF_COPY_PARTS: u32 = 3;
+/// A COPY whose next part does not come for so long has lost its session and is undone: longer than any part is retried.
+pub const COPY_ABANDONED_AFTER: Duration = Duration::from_secs(120);
+/// How often a leader looks for COPYs that lost their session.
+pub const COPY_LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// The pause before reaping is tried again.
 pub const REAP_RETRY_WAIT: Duration = Duration::from_secs(1);
 /// A mailbox actor that had nothing to do for between one and two of these ends itself; starting one costs microseconds.

@@ -114,7 +114,8 @@ impl Keeper {
         }
         synced?;
         for group in &groups {
-            while trash::sweep(group)? {}
+            let mut from = None;
+            while trash::sweep(group, &mut from)? {}
         }
         Ok(())
     }
@@ -181,13 +182,19 @@ fn start_renames(shared: &Arc<Shared>) {
 fn rename_round(shared: &Shared) -> io::Result<bool> {
     let core = &shared.core;
     let range = key::under(key::local(shared.group, Local::Rename));
-    let mut spots = Vec::new();
-    core.rows.scan(Column::Local, &range.start..&range.end, &mut |key, _| {
+    let from = shared.meta.lock().renames_from.take();
+    let start = from.as_ref().unwrap_or(&range.start);
+    let (mut spots, mut last) = (Vec::new(), None);
+    core.rows.scan(Column::Local, start..&range.end, &mut |key, _| {
         spots.extend(key::message_of(key));
+        last = Some(key.to_vec());
         if spots.len() < limits::RENAMES_PER_ROUND { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    let more = spots.len() == limits::RENAMES_PER_ROUND;
-    if spots.is_empty() {
+    let full = spots.len() == limits::RENAMES_PER_ROUND;
+    shared.meta.lock().renames_from = last.filter(|_| full);
+    // Only a look from the first row on knows that nothing is left.
+    let more = full || from.is_some();
+    if spots.is_empty() && !more {
         shared.meta.lock().renames = false;
         return Ok(false);
     }

@@ -9,6 +9,7 @@ mod digests;
 mod fanout;
 mod fetch;
 mod lookup;
+pub mod parts;
 mod pieces;
 pub mod proposals;
 mod reaper;
@@ -82,6 +83,8 @@ impl Mailboxes {
             let hearing = hear(cluster.clone(), shard, mailboxes.fanout.clone());
             tokio::spawn(stop.clone().run_until_cancelled_owned(hearing));
         }
+        let undoing = reaper::undo_abandoned(mailboxes.proposer.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(undoing));
         tokio::spawn(stop.run_until_cancelled_owned(reaper::resume(mailboxes.proposer.clone())));
         Ok(mailboxes)
     }

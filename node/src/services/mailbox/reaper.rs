@@ -1,11 +1,12 @@
-//! Takes away what deleted folders left, a bounded piece per log entry, behind the acknowledgement. Started after every
-//! DELETE and by every new leader, so that a crash in between leaves nothing behind.
+//! Takes away what deleted folders and failed COPYs left, a bounded piece per log entry, behind the acknowledgement.
+//! Started after every DELETE and failed COPY and by every leader, so that a crash in between leaves nothing behind.
 
+use super::parts;
 use super::proposals::Proposer;
-use crate::limits::REAP_RETRY_WAIT;
+use crate::limits::{COPY_LOOK_INTERVAL, REAP_RETRY_WAIT};
 use crate::services::leadership::Gains;
 use model::mailbox::MailboxCommand;
-use model::{AccountId, Command, GroupId, Read, ReadError, Reply, key};
+use model::{AccountId, Command, GroupId, OperationId, Read, ReadError, Reply, key};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -38,13 +39,52 @@ async fn resume_in(proposer: &Proposer, shard: GroupId) {
 }
 
 async fn reap(proposer: &Proposer, shard: GroupId, account: AccountId) {
+    repeat(proposer, shard, MailboxCommand::Reap { account }).await;
+}
+
+/// Undoes a failed COPY in the background. What cannot be done here is left to [`undo_abandoned`].
+pub fn start_undo(proposer: Proposer, shard: GroupId, account: AccountId, copy: OperationId) {
+    cluster::runtime::spawn(async move {
+        repeat(&proposer, shard, MailboxCommand::UndoCopy { account, copy }).await;
+    });
+}
+
+/// Undoes COPYs that lost their session, in the shards that this node leads. Never ends.
+pub async fn undo_abandoned(proposer: Proposer) {
     loop {
-        let command = Command::Mailbox(MailboxCommand::Reap { account });
+        cluster::runtime::sleep(COPY_LOOK_INTERVAL).await;
+        for shard in proposer.cluster.groups().filter(|group| !group.is_directory()) {
+            if proposer.cluster.leads(shard) {
+                undo_in(&proposer, shard).await;
+            }
+        }
+    }
+}
+
+async fn undo_in(proposer: &Proposer, shard: GroupId) {
+    let Ok(view) = proposer.cluster.read(shard).await else { return };
+    let now = proposer.clock.now();
+    match cluster::runtime::blocking(move || parts::abandoned(&view, now)).await {
+        Ok(Ok(copies)) => {
+            for (account, copy) in copies {
+                tracing::info!(%shard, ?account, %copy, "a COPY lost its session and is undone");
+                repeat(proposer, shard, MailboxCommand::UndoCopy { account, copy }).await;
+            }
+        }
+        Ok(Err(error)) => tracing::error!(%shard, %error, "unfinished COPYs cannot be read"),
+        Err(error) => tracing::error!(%shard, %error, "unfinished COPYs were not read"),
+    }
+}
+
+/// Proposes `command` until it says that nothing is left to do.
+async fn repeat(proposer: &Proposer, shard: GroupId, command: MailboxCommand) {
+    loop {
+        let command = Command::Mailbox(command.clone());
         match proposer.cluster.propose(shard, proposer.operation(), command).await {
             Ok(Reply::Reaped { more: true }) => {}
             Ok(_) | Err(cluster::ProposeError::Stopped | cluster::ProposeError::NotLeader { .. }) => return,
-            // Reaping again does no harm, so nothing needs to be known about the last try.
-            Err(_) => tokio::time::sleep(REAP_RETRY_WAIT).await,
+            // Doing it again does no harm, so nothing needs to be known about the last try.
+            Err(_) => cluster::runtime::sleep(REAP_RETRY_WAIT).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::append::Appends;
 use super::fetch::FetchRun;
+use super::parts::{self, PartOf, Transfer};
 use super::{Listener, Mailboxes, Owner, convert, search, views};
 use crate::limits::{MESSAGE_BYTES_MAX, READ_PATIENCE, STALE_READ_AGAIN, STALE_READ_PATIENCE};
 use crate::services::passwords::{AuthError, Passwords};
@@ -10,7 +11,7 @@ use model::mailbox::row;
 use model::{AccountId, FolderId, Read, ReadError, UidSet};
 use protocols::imap::fetch::FetchPlan;
 use protocols::imap::search::SearchPlan;
-use protocols::imap::store::{Copied, FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
+use protocols::imap::store::{FlagNames, Reply, Request, SpecialUse, StoreError, UidRanges};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -138,10 +139,7 @@ impl MailboxSession {
             Request::Subscribe { name, subscribed } => {
                 self.done(|account| MailboxCommand::Subscribe { account, name, on: subscribed }).await
             }
-            Request::Expunge { folder, uids } => {
-                let uids = Some(convert::uid_set(&uids));
-                self.done(|account| MailboxCommand::Expunge { account, folder: FolderId(folder), uids }).await
-            }
+            Request::Expunge { folder, uids } => self.expunge(FolderId(folder), &uids).await,
             Request::Copy { folder, uids, to } => self.copy(FolderId(folder), &uids, to, false).await,
             Request::Move { folder, uids, to } => self.copy(FolderId(folder), &uids, to, true).await,
             Request::AppendStart { mailbox, flags, internaldate, size_bytes } => {
@@ -269,39 +267,54 @@ impl MailboxSession {
 
     async fn copy(&self, source: FolderId, uids: &UidRanges, to: String, remove: bool) -> Answer {
         let destination = self.folder(&to).await?;
-        let uids = convert::uid_set(uids);
-        let copied = self.change(|account| MailboxCommand::Copy { account, source, destination, uids, remove }).await?;
-        match copied {
-            model::Reply::Copied { uidvalidity, from, to, .. } => {
-                Ok(Reply::Copied(Copied { uidvalidity, pairs: from.iter().zip(to.iter()).collect() }))
-            }
-            _ => Err(StoreError::Internal),
+        let parts = self.parts(source, convert::uid_set(uids), PartOf::Files).await?;
+        let (mailboxes, owner) = (&self.mailboxes, &*self.owner()?);
+        let transfer = Transfer { source, destination, remove };
+        let change = |command| mailboxes.change(owner, command);
+        parts::transfer(&mailboxes.proposer, owner, transfer, parts, change).await.map(Reply::Copied)
+    }
+
+    async fn expunge(&self, folder: FolderId, uids: &UidRanges) -> Answer {
+        for uids in self.parts(folder, convert::uid_set(uids), PartOf::Files).await? {
+            self.done(|account| MailboxCommand::Expunge { account, folder, uids: Some(uids) }).await?;
         }
+        Ok(Reply::Done)
+    }
+
+    /// Cuts a set of messages into what single entries may hold; one that is small anyway is not looked at.
+    async fn parts(&self, folder: FolderId, uids: UidSet, of: PartOf) -> Result<Vec<UidSet>, StoreError> {
+        if !of.may_exceed(&uids) {
+            return Ok(vec![uids]);
+        }
+        self.read(move |from, account| parts::cut(from, account, folder, &uids, of.messages_max())).await
     }
 
     async fn store(&mut self, request: Request) -> Answer {
         let Request::Store { folder, uids, action, flags, unchanged_since } = request else {
             return Err(StoreError::Internal);
         };
-        let (folder, uids) = (FolderId(folder), convert::uid_set(&uids));
-        let stored = self
-            .change(|account| MailboxCommand::Store {
-                account,
-                folder,
-                uids: uids.clone(),
-                mode: convert::store_mode(action),
-                flags: flags.system.0,
-                keywords: flags.keywords,
-                unchanged_since,
-            })
-            .await?;
-        let model::Reply::Stored { changed, modified, keywords, modseq } = stored else {
-            return Err(StoreError::Internal);
-        };
-        let done = views::StoreDone { changed, modified, modseq };
-        let states = move |from: &dyn Read, account| views::stored(from, account, folder, &uids, &done);
-        let mut stored = self.read(states).await?;
-        stored.keywords = views::grown(keywords, self.keywords_known(folder));
+        let folder = FolderId(folder);
+        let (mut done, mut table) = (Vec::new(), Vec::new());
+        for uids in self.parts(folder, convert::uid_set(&uids), PartOf::Rows).await? {
+            let stored = self
+                .change(|account| MailboxCommand::Store {
+                    account,
+                    folder,
+                    uids: uids.clone(),
+                    mode: convert::store_mode(action),
+                    flags: flags.system.0,
+                    keywords: flags.keywords.clone(),
+                    unchanged_since,
+                })
+                .await?;
+            let model::Reply::Stored { changed, modified, keywords, modseq } = stored else {
+                return Err(StoreError::Internal);
+            };
+            table = keywords;
+            done.push(views::StoreDone { uids, changed, modified, modseq });
+        }
+        let mut stored = self.read(move |from, account| views::stored(from, account, folder, &done)).await?;
+        stored.keywords = views::grown(table, self.keywords_known(folder));
         self.note_keywords(folder, stored.keywords.as_deref());
         Ok(Reply::Stored(stored))
     }

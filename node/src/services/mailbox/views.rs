@@ -118,8 +118,10 @@ pub fn grown(keywords: Vec<String>, known: usize) -> Option<Arc<Vec<String>>> {
     (keywords.len() > known).then(|| Arc::new(keywords))
 }
 
-/// What a STORE did.
+/// What one entry of a STORE did.
 pub struct StoreDone {
+    /// The messages it addressed.
+    pub uids: UidSet,
     /// The states it made.
     pub changed: Vec<row::MessageState>,
     /// What it left alone.
@@ -128,16 +130,22 @@ pub struct StoreDone {
     pub modseq: ModSeq,
 }
 
-/// After STORE: the states it left of the messages addressed, but for those left alone. Somebody else may have changed
-/// them since; the MODSEQ of that change is not told as if it were this one's, or the client would take it for its own.
-pub fn stored(
-    from: &dyn Read,
-    account: AccountId,
-    folder: FolderId,
-    uids: &UidSet,
-    done: &StoreDone,
-) -> Result<Stored, ReadError> {
-    let mut states = view::states_of(from, account, folder, uids)?;
+/// After STORE: the states its entries left of the messages addressed, except those left alone. Another session may have
+/// changed them since; the MODSEQ of that change is not reported as this one's, or the client would take it for its own.
+/// The entries ascend by UID.
+pub fn stored(from: &dyn Read, account: AccountId, folder: FolderId, done: &[StoreDone]) -> Result<Stored, ReadError> {
+    let mut all = Stored { states: Vec::new(), modified: Vec::new(), overtaken: Vec::new(), keywords: None };
+    for entry in done {
+        let part = stored_by(from, account, folder, entry)?;
+        all.states.extend(part.states);
+        all.modified.extend(part.modified);
+        all.overtaken.extend(part.overtaken);
+    }
+    Ok(all)
+}
+
+fn stored_by(from: &dyn Read, account: AccountId, folder: FolderId, done: &StoreDone) -> Result<Stored, ReadError> {
+    let mut states = view::states_of(from, account, folder, &done.uids)?;
     states.retain(|state| !done.modified.contains(state.uid));
     for made in &done.changed {
         if let Ok(at) = states.binary_search_by_key(&made.uid, |state| state.uid)
@@ -274,8 +282,8 @@ mod tests {
             panic!("stored");
         };
         store(&mut sample, uids(2, 3), row::flag::FLAGGED);
-        let done = StoreDone { changed, modified, modseq };
-        let stored = stored(sample.rows(), sample.account, folder, &uids(1, 3), &done).unwrap();
+        let done = [StoreDone { uids: uids(1, 3), changed, modified, modseq }];
+        let stored = stored(sample.rows(), sample.account, folder, &done).unwrap();
         let told: Vec<_> = stored.states.iter().map(|state| (state.uid, state.flags.0, state.modseq)).collect();
         let (seen, both) = (row::flag::SEEN, row::flag::SEEN | row::flag::FLAGGED);
         assert_eq!(told, [(1, seen, modseq), (2, seen, modseq), (3, both, modseq + 1)]);

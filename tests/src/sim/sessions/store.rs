@@ -158,8 +158,8 @@ impl Store {
         let model::Reply::Stored { changed, modified, keywords, modseq } = stored else {
             return Err(StoreError::Internal);
         };
-        let done = views::StoreDone { changed, modified, modseq };
-        let look = move |from: &dyn Read| views::stored(from, account, folder, &uids, &done);
+        let done = [views::StoreDone { uids, changed, modified, modseq }];
+        let look = move |from: &dyn Read| views::stored(from, account, folder, &done);
         let mut stored = self.here.read(account, READ_PATIENCE, look).await?;
         stored.keywords = views::grown(keywords, self.keywords_known());
         self.note_keywords(stored.keywords.as_deref());
