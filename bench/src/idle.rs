@@ -1,6 +1,7 @@
 //! IDLE: how soon a new message is announced, and what an idle connection costs.
 
 use crate::process;
+use crate::stats::percentile_ms;
 use crate::target::{Target, message};
 use clap::Args;
 use clients::imap::Imap;
@@ -37,7 +38,7 @@ pub fn latency(target: &Target, options: &LatencyOptions) -> anyhow::Result<Valu
     imap.send(b"DONE\r\n")?;
     imap.finish_with(&tag, drop)?;
     times.sort();
-    let ms = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
+    let ms = |share| percentile_ms(&times, share);
     Ok(json!({ "workload": "idle-latency", "messages": options.messages,
         "p50_ms": ms(0.5), "p90_ms": ms(0.9), "p99_ms": ms(0.99), "max_ms": ms(1.0) }))
 }

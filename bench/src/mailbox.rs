@@ -1,68 +1,64 @@
-//! One large mailbox: filling it, and how long clients wait for it.
+//! One large mailbox: how long clients wait for it, and what it costs the server.
 
-use crate::target::{Target, message};
+use crate::process;
+use crate::stats::median;
+use crate::target::Target;
 use clap::Args;
 use clients::imap::Imap;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
 #[derive(Args)]
-pub struct FillOptions {
-    /// Messages.
-    #[arg(long, default_value_t = 100_000)]
-    messages: u64,
-    /// Bytes of each.
-    #[arg(long, default_value_t = 1_500)]
-    size: usize,
-}
-
-pub fn fill(target: &Target, options: &FillOptions) -> anyhow::Result<Value> {
-    let mut imap = target.imap(0)?;
-    // It may be there from an earlier run.
-    let _ = imap.command("CREATE large")?;
-    let start = Instant::now();
-    // Several in one command: Dovecot reads the whole Maildir again for each command.
-    const TOGETHER: u64 = 250;
-    for first in (0..options.messages).step_by(TOGETHER as usize) {
-        let mut command = String::from("APPEND large");
-        for id in first..(first + TOGETHER).min(options.messages) {
-            let text = String::from_utf8(message(id, options.size))?;
-            command += &format!(" () {{{}+}}\r\n{text}", text.len());
-        }
-        imap.ok(&command)?;
-    }
-    Ok(json!({ "workload": "fill", "messages": options.messages,
-        "per_s": options.messages as f64 / start.elapsed().as_secs_f64() }))
-}
-
-#[derive(Args)]
 pub struct Options {
-    /// Times each command is run; the median is told.
+    /// Times each command is run; the median is reported.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// The folder of user 0.
+    #[arg(long, default_value = "large")]
+    folder: String,
+    /// Messages of one STORE.
+    #[arg(long, default_value_t = 1_000)]
+    store: u64,
 }
 
 pub fn run(target: &Target, options: &Options) -> anyhow::Result<Value> {
     let mut imap = target.imap(0)?;
+    let folder = &options.folder;
+    let select = format!("SELECT {folder}");
+    let held = imap.ok(&select)?.exists().unwrap_or(0);
+    let stored = options.store.min(held);
     let mut figures = Map::new();
     figures.insert("workload".into(), "mailbox".into());
-    for (name, command) in [
-        ("select_ms", "SELECT large"),
-        ("fetch_flags_ms", "FETCH 1:* (FLAGS)"),
-        ("fetch_envelope_ms", "FETCH 1:* (ENVELOPE)"),
-        ("search_subject_ms", "SEARCH SUBJECT \"topic77\""),
+    figures.insert("folder_messages".into(), held.into());
+    figures.insert("stored".into(), stored.into());
+    for (name, command, messages) in [
+        ("select", select.as_str(), 1),
+        ("fetch_flags", "FETCH 1:* (FLAGS)", held),
+        ("fetch_envelope", "FETCH 1:* (ENVELOPE)", held),
+        ("search_subject", "SEARCH SUBJECT \"topic77\"", held),
+        ("store", "STORE", stored),
     ] {
-        // Once to warm what the server keeps.
-        timed(&mut imap, command)?;
-        let mut times = Vec::new();
-        for _ in 0..options.runs {
-            if command.starts_with("SELECT") {
+        let (mut times, mut cpu) = (Vec::new(), 0.0);
+        // The first one warms what the server keeps.
+        for run in 0..=options.runs {
+            let command = match command {
+                "STORE" => format!("STORE 1:{stored} {}FLAGS (\\Flagged)", if run % 2 == 0 { '+' } else { '-' }),
+                other => other.to_owned(),
+            };
+            if command == select {
                 imap.ok("CLOSE")?;
             }
-            times.push(timed(&mut imap, command)?);
+            let before = process::cpu_seconds(&target.pid);
+            let took_ms = timed(&mut imap, &command)?;
+            if run > 0 {
+                times.push(took_ms);
+                cpu += process::cpu_seconds(&target.pid) - before;
+            }
         }
-        times.sort_by(f64::total_cmp);
-        figures.insert(name.into(), json!(times[times.len() / 2]));
+        figures.insert(format!("{name}_ms"), json!(median(times)));
+        let commands = options.runs.max(1) as f64;
+        figures.insert(format!("{name}_cpu_ms"), json!(cpu * 1000.0 / commands));
+        figures.insert(format!("{name}_cpu_us_per_message"), json!(cpu * 1e6 / commands / messages.max(1) as f64));
     }
     Ok(Value::Object(figures))
 }

@@ -6,6 +6,7 @@ use clients::smtp::Smtp;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Where the server listens and who its users are.
 #[derive(Args)]
@@ -41,16 +42,27 @@ impl Target {
 
     /// A greeted SMTP session.
     pub fn smtp(&self) -> io::Result<Smtp> {
+        self.smtp_patiently(Duration::from_secs(60))
+    }
+
+    /// As [`Self::smtp`], with how long the server may be silent.
+    pub fn smtp_patiently(&self, silence: Duration) -> io::Result<Smtp> {
         let turn = self.opened.fetch_add(1, Ordering::Relaxed);
-        let mut smtp = Smtp::connect(pick(&self.smtp, turn)?)?;
+        let mut smtp = Smtp::connect_patiently(pick(&self.smtp, turn)?, silence)?;
         smtp.command("EHLO bench.invalid")?.expect(250)?;
         Ok(smtp)
     }
 
     /// A logged-in IMAP session.
     pub fn imap(&self, user: usize) -> io::Result<Imap> {
-        let mut imap = Imap::connect(pick(&self.imap, user + 1)?)?;
-        imap.login(&self.user(user), &self.password)?;
+        self.imap_of(&self.user(user), user + 1, Duration::from_secs(120))
+    }
+
+    /// A logged-in IMAP session of the user with this address, at the IMAP address of this turn, with how long the
+    /// server may be silent.
+    pub fn imap_of(&self, user: &str, turn: usize, silence: Duration) -> io::Result<Imap> {
+        let mut imap = Imap::connect_patiently(pick(&self.imap, turn)?, silence)?;
+        imap.login(user, &self.password)?;
         Ok(imap)
     }
 
