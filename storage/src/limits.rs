@@ -16,6 +16,9 @@ pub const APPLY_THREADS: usize = 2;
 pub const FILE_SYNC_EVERY_MS: u64 = 1000;
 /// Flag renames done in one go on an apply thread: about a millisecond.
 pub const RENAMES_PER_ROUND: usize = 64;
+/// Rounds of renames per group and [`FILE_SYNC_EVERY_MS`]: 4,096 names. More in one commit of the file system's journal
+/// would hold up the next sync of the log, and with it everyone's mail.
+pub const RENAME_ROUNDS_AT_ONCE: usize = 64;
 /// A staged body that nothing named for this long is an orphan of a lost session, in seconds.
 pub const STAGED_ORPHAN_AGE_S: u64 = 3600;
 /// Free space, in percent, below which new mail is refused.

@@ -106,7 +106,7 @@ impl Keeper {
             (groups, std::mem::take(&mut state.barriers))
         };
         for group in groups.iter().filter(|group| group.meta.lock().renames) {
-            start_renames(group);
+            start_renames(group, limits::RENAME_ROUNDS_AT_ONCE);
         }
         let synced = sync_files(core, &groups, !barriers.is_empty());
         for done in barriers {
@@ -168,13 +168,21 @@ fn sync_files(core: &Core, groups: &[Arc<Shared>], asked: bool) -> io::Result<()
     Ok(())
 }
 
-/// Renames in small rounds on the group's own apply thread, so that no other change of its files runs beside.
-fn start_renames(shared: &Arc<Shared>) {
+/// Renames in small rounds on the group's own apply thread, so that no other change of its files runs beside. What these
+/// rounds leave waits for the keeper's next turn.
+fn start_renames(shared: &Arc<Shared>, rounds: usize) {
+    if rounds == 0 || shared.meta.lock().renaming {
+        return;
+    }
+    shared.meta.lock().renaming = true;
     let again = shared.clone();
-    shared.lane.run(Box::new(move || match rename_round(&again) {
-        Ok(true) if !matches!(*again.lane, Lane::Inline) => start_renames(&again),
-        Ok(_) => {}
-        Err(error) => tracing::error!(group = %again.group, %error, "flags could not be put into file names"),
+    shared.lane.run(Box::new(move || {
+        again.meta.lock().renaming = false;
+        match rename_round(&again) {
+            Ok(true) if !matches!(*again.lane, Lane::Inline) => start_renames(&again, rounds - 1),
+            Ok(_) => {}
+            Err(error) => tracing::error!(group = %again.group, %error, "flags could not be put into file names"),
+        }
     }));
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct GroupMeta {
     pub repeat_until: Option<u64>,
     /// Files whose names do not show their flags yet exist.
     pub renames: bool,
+    /// A round of renames is queued.
+    pub renaming: bool,
     /// Where the next round of renames begins to look; the rows before it were removed by earlier rounds, and walking over
     /// what is left of them in each round would take the square of their number.
     pub renames_from: Option<Vec<u8>>,
