@@ -6,6 +6,7 @@ use super::exit::{Exit, Failure};
 use super::import::about;
 use super::run::unexpected;
 use crate::admin::{AdminCommand, AdminReply, AliasItem, Client};
+use model::limits::ALIASES_PER_IMPORTED_MAX;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -26,7 +27,9 @@ pub fn run(client: &mut Client, file: Option<&Path>, format: Option<FileFormat>,
     }
     let left: usize = aliases.values().map(Vec::len).sum();
     if left > 0 {
-        eprintln!("mailnode: {left} aliases with other targets are not in the file; see: mailnode alias list");
+        eprintln!(
+            "mailnode: {left} aliases with other targets, or over the bound of an account, are not in the file; see: mailnode alias list"
+        );
     }
     Ok(Exit::Done)
 }
@@ -49,7 +52,7 @@ fn open(path: &Path, force: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// All aliases by the account they lead to alone; those with several targets under an empty name.
+/// All aliases by the account they lead to alone; those that no account takes along are under an empty name.
 fn aliases_by_target(client: &mut Client) -> Result<HashMap<String, Vec<String>>, Failure> {
     let mut by_target: HashMap<String, Vec<String>> = HashMap::new();
     let mut after = None;
@@ -82,7 +85,8 @@ fn write(
             // An account that was removed and made again while pages were read comes once.
             if seen.insert(item.address.clone()) {
                 item.aliases = aliases.remove(&item.address).unwrap_or_default();
-                item.aliases.truncate(model::limits::ALIASES_PER_IMPORTED_MAX);
+                let over = item.aliases.split_off(item.aliases.len().min(ALIASES_PER_IMPORTED_MAX));
+                aliases.entry(String::new()).or_default().extend(over);
                 out.write_all(accounts_file::write(&item, format).as_bytes())?;
             }
         }

@@ -4,6 +4,8 @@
 
 mod checks;
 pub mod foreign;
+#[cfg(test)]
+mod foreign_tests;
 mod replacement;
 #[cfg(test)]
 mod tests;

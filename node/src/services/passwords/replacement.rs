@@ -65,6 +65,12 @@ impl Passwords {
         });
     }
 
+    /// How many replacements are under way.
+    #[cfg(test)]
+    pub(super) fn replacing(&self) -> usize {
+        self.shared.replacements.under_way.lock().len()
+    }
+
     async fn replace_now(&self, address: String, expected: String, password: Password) -> Result<bool, String> {
         let credentials = self.derive_in_turn(password).await.map_err(|error| error.to_string())?;
         self.shared.replacements.replacer.replace(address, expected, credentials).await

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::services::directory::DirectorySource;
-use model::directory::{DirectoryCommand, apply};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use model::directory::import::NewAccount;
+use model::directory::{DirectoryCommand, apply, view};
 use model::memory::MemoryTxn;
-use model::{Outcome, ReadError};
+use model::{Outcome, ReadError, Reply};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Rows(MemoryTxn);
@@ -105,4 +108,123 @@ async fn scram_keys_are_those_of_the_password() {
     assert!(keys == again);
     assert!(passwords().scram_keys("bob@example.org").await.unwrap().is_none());
     assert_eq!(Passwords::derive("").err(), Some(DeriveError::Unusable));
+}
+
+/// Rows that a replacement can change.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<MemoryTxn>>);
+
+impl DirectorySource for Shared {
+    fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
+        Ok(Box::new(self.0.lock().clone()))
+    }
+}
+
+impl Replacer for Shared {
+    fn replace(&self, address: String, expected: String, credentials: Credentials) -> BoxFuture<'static, Replaced> {
+        let command = DirectoryCommand::ReplaceHash { address, expected, credentials };
+        let reply = apply(&mut *self.0.lock(), 2, &command, &mut Outcome::default()).unwrap();
+        std::future::ready(Ok(reply == Reply::Done)).boxed()
+    }
+}
+
+type Replaced = Result<bool, String>;
+
+/// Fails a number of times, then replaces.
+struct Failing {
+    times: Mutex<u32>,
+    then: Shared,
+}
+
+impl Replacer for Failing {
+    fn replace(&self, address: String, expected: String, credentials: Credentials) -> BoxFuture<'static, Replaced> {
+        let mut times = self.times.lock();
+        if *times > 0 {
+            *times -= 1;
+            return std::future::ready(Err("no leader".to_owned())).boxed();
+        }
+        self.then.replace(address, expected, credentials)
+    }
+}
+
+const FOREIGN: &str = "{SSHA256}+JBYd8ojyy2jRAjZQ9exp/inPKkINnCE5vf6gEOIHFK7MV3i";
+const SECRET: &str = "Geheim-ä 1";
+
+fn imported() -> Shared {
+    let mut rows = MemoryTxn::new();
+    let new = NewAccount {
+        address: "ann@example.org".into(),
+        name: "Ann".into(),
+        shard: GroupId(3),
+        credentials: Credentials::foreign(FOREIGN.into()),
+        admin: false,
+        aliases: Vec::new(),
+    };
+    for command in [
+        DirectoryCommand::AddDomain { name: "example.org".into() },
+        DirectoryCommand::ImportAccounts { accounts: vec![new] },
+    ] {
+        apply(&mut rows, 1, &command, &mut Outcome::default()).unwrap();
+    }
+    Shared(Arc::new(Mutex::new(rows)))
+}
+
+impl Shared {
+    fn credentials(&self) -> Credentials {
+        let rows = self.0.lock();
+        view::account_by_address(&*rows, "ann@example.org").unwrap().unwrap().1.credentials
+    }
+}
+
+fn passwords_over(rows: &Shared, replacer: impl Replacer) -> Passwords {
+    let directory = Directory::new(rows.clone());
+    Passwords::counted(directory, [1; 32], 2, Arc::default(), Arc::new(replacer)).unwrap()
+}
+
+/// Waits until no replacement is under way.
+async fn settled(passwords: &Passwords) {
+    while passwords.replacing() > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_login_replaces_a_foreign_hash_and_scram_works_from_then_on() {
+    let rows = imported();
+    let passwords = passwords_over(&rows, rows.clone());
+    assert!(passwords.scram_keys("ann@example.org").await.unwrap().is_none(), "as for an unknown user");
+    assert_eq!(passwords.verify("ann@example.org", &password("wrong")).await, Err(AuthError::BadCredentials));
+    settled(&passwords).await;
+    assert!(rows.credentials().argon2 == FOREIGN, "a wrong password replaces nothing");
+
+    passwords.verify("ann@example.org", &password(SECRET)).await.unwrap();
+    settled(&passwords).await;
+    assert!(rows.credentials().argon2.starts_with("$argon2id$"));
+    let keys = passwords.scram_keys("ann@example.org").await.unwrap().unwrap();
+    assert!(keys == ScramKeys::derive(&password(SECRET), &keys.salt, keys.iterations).unwrap());
+    passwords.verify("ann@example.org", &password(SECRET)).await.unwrap();
+    assert_eq!(passwords.verify("ann@example.org", &password("wrong")).await, Err(AuthError::BadCredentials));
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_meanwhile_is_kept() {
+    let rows = imported();
+    let changed = Passwords::derive("changed").unwrap();
+    let command = DirectoryCommand::SetCredentials { address: "ann@example.org".into(), credentials: changed.clone() };
+    apply(&mut *rows.0.lock(), 2, &command, &mut Outcome::default()).unwrap();
+    let ours = Passwords::derive(SECRET).unwrap();
+    assert_eq!(rows.replace("ann@example.org".into(), FOREIGN.into(), ours).await, Ok(false));
+    assert!(rows.credentials() == changed);
+}
+
+#[tokio::test]
+async fn a_login_does_not_fail_with_its_replacement_and_the_next_one_tries_again() {
+    let rows = imported();
+    let passwords = passwords_over(&rows, Failing { times: Mutex::new(1), then: rows.clone() });
+    passwords.verify("ann@example.org", &password(SECRET)).await.unwrap();
+    settled(&passwords).await;
+    assert!(rows.credentials().is_foreign());
+    passwords.verify("ann@example.org", &password(SECRET)).await.unwrap();
+    settled(&passwords).await;
+    assert!(!rows.credentials().is_foreign());
 }
