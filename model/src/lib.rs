@@ -24,6 +24,6 @@ pub use apply::{Change, Outcome, Touch, apply};
 pub use body::{BodyHash, BodyRef};
 pub use command::{Command, Entry};
 pub use ids::{AccountId, FolderId, GroupId, MessageId, ModSeq, NodeId, OperationId, Uid, UnixMillis};
-pub use reply::{Refusal, Reply};
+pub use reply::{Imported, Refusal, Reply};
 pub use txn::{Read, ReadError, Txn};
 pub use uidset::UidSet;

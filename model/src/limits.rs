@@ -48,3 +48,13 @@ pub const SHARD_REPLICAS_MAX: usize = 7;
 pub const TOKENS_MAX: usize = 256;
 /// How long a token is remembered after it ended, so that who comes with it hears why it is refused.
 pub const TOKEN_MEMORY_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Accounts made by one import entry: a few hundred share one sync, and no entry holds the directory for long.
+pub const IMPORTED_PER_ENTRY_MAX: usize = 500;
+/// Aliases that one account of an import brings along; more than that are set one by one.
+pub const ALIASES_PER_IMPORTED_MAX: usize = 100;
+/// The name of an account's owner in bytes.
+pub const ACCOUNT_NAME_BYTES_MAX: usize = 256;
+/// An imported password hash in bytes: Argon2id with a salt and a hash of 64 bytes each takes 220.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 512;
+/// The salt of imported SCRAM keys in bytes.
+pub const SCRAM_SALT_BYTES_MAX: usize = 64;

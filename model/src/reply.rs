@@ -73,6 +73,17 @@ pub enum Reply {
     Claimed(Vec<MessageId>),
     /// The node was admitted, now or before, under this id.
     Node(NodeId),
+    /// One result per account of an import, in the order of the command.
+    Imported(Vec<Imported>),
+}
+
+/// What became of one account of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Imported {
+    /// It was made, with its aliases.
+    Made(AccountId),
+    /// Nothing of it was made, and why.
+    Refused(Refusal),
 }
 
 /// What became of one recipient of a delivery.

@@ -55,6 +55,18 @@ pub const ARGON2_MEMORY_KIB: u32 = 12 * 1024;
 pub const ARGON2_PASSES: u32 = 3;
 /// See [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_LANES: u32 = 1;
+/// Argon2 memory in KiB of an imported hash: a check may not take more than a small machine has to spare.
+pub const FOREIGN_ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Argon2 passes of an imported hash: with [`FOREIGN_ARGON2_MEMORY_KIB_MAX`] about two seconds.
+pub const FOREIGN_ARGON2_PASSES_MAX: u32 = 10;
+/// Argon2 lanes of an imported hash: they are computed one after another.
+pub const FOREIGN_ARGON2_LANES_MAX: u32 = 16;
+/// bcrypt cost of an imported hash, the logarithm of its rounds: about two seconds.
+pub const FOREIGN_BCRYPT_COST_MAX: u32 = 15;
+/// Rounds of an imported hash of SHA-256-crypt or SHA-512-crypt: about a second.
+pub const FOREIGN_SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
+/// Rounds of an imported hash of PBKDF2-HMAC-SHA-1: about a second.
+pub const FOREIGN_PBKDF2_ROUNDS_MAX: u32 = 1_000_000;
 
 // Mail in.
 
@@ -157,6 +169,18 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 16;
 pub const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an admin command tries to get a proposal through.
 pub const ADMIN_PROPOSE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Accounts in one request of an import or one page of an export.
+pub const IMPORT_BATCH_ACCOUNTS_MAX: usize = model::limits::IMPORTED_PER_ENTRY_MAX;
+/// Bytes of accounts in one request of an import, and so in one log entry (at most 2 MiB): leaves room for SCRAM keys.
+pub const IMPORT_BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Passwords in one request of an import that the node hashes, 40 ms each: the progress bar moves.
+pub const IMPORT_BATCH_PASSWORDS_MAX: usize = 32;
+/// A file to import, in bytes: over a million accounts. It is read whole, because it is checked whole.
+pub const IMPORT_FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// A line of a file to import, in bytes: the longest address as often as an account may have aliases.
+pub const IMPORT_LINE_BYTES_MAX: usize = 64 * 1024;
+/// How long the count of accounts per shard is used for placing imported ones before it is made again.
+pub const SHARD_COUNT_LIFETIME: Duration = Duration::from_secs(60);
 /// Entries that reap one removed account before the rest is left to the next start: a thousand rows each.
 pub const REAP_ENTRIES_MAX: usize = 100_000;
 /// How long a mailbox change is proposed again while its outcome is unknown, before the client hears so: two elections,

@@ -1,5 +1,6 @@
 //! The directory group: domains, accounts, credentials, aliases, nodes and settings. Every node holds all of it.
 
+pub mod import;
 pub mod members;
 pub mod recovery;
 pub mod row;
@@ -11,6 +12,7 @@ use crate::ids::{AccountId, GroupId, NodeId, UnixMillis};
 use crate::limits::{ADDRESS_BYTES_MAX, ALIAS_TARGETS_MAX, SHARDS};
 use crate::reply::{Refusal, Reply};
 use crate::txn::{ReadError, Txn};
+use import::NewAccount;
 use members::MemberCommand;
 use row::{AccountRow, AliasRow, Credentials, DomainRow, NodeNames};
 use serde::{Deserialize, Serialize};
@@ -89,6 +91,21 @@ pub enum DirectoryCommand {
     },
     /// About the nodes of the cluster and what they hold.
     Members(MemberCommand),
+    /// Makes accounts that come from another server, each with its aliases or not at all. From format 3 on.
+    ImportAccounts {
+        /// At most [`crate::limits::IMPORTED_PER_ENTRY_MAX`].
+        accounts: Vec<NewAccount>,
+    },
+    /// Replaces the hash that an account came with by our own. Refused as stale when the account has another hash by
+    /// now: a password that was changed meanwhile is kept. From format 3 on.
+    ReplaceHash {
+        /// Whose.
+        address: String,
+        /// The hash that a password was verified with.
+        expected: String,
+        /// What is kept of that password from now on.
+        credentials: Credentials,
+    },
 }
 
 /// Carries out one directory command.
@@ -113,6 +130,8 @@ pub fn apply(
         SetNode { node, row } => set_node(txn, *node, row)?,
         SetSetting { name, value } => set_setting(txn, name, value.as_deref()),
         Members(command) => members::apply(txn, now, command)?,
+        ImportAccounts { accounts } => import::import(txn, now, accounts)?,
+        ReplaceHash { address, expected, credentials } => import::replace_hash(txn, address, expected, credentials)?,
     };
     if !matches!(reply, Reply::Refused(_)) {
         outcome.changes.push(Change::Directory);
@@ -185,9 +204,10 @@ fn add_account(
         credentials: credentials.clone(),
         admin,
         enabled: true,
+        name: String::new(),
     };
     txn.put(&row::key::address(address), &account.0.to_be_bytes());
-    put(txn, &row::key::account(account), &row);
+    txn.put(&row::key::account(account), &row.encode());
     Ok(Reply::Account(account))
 }
 
@@ -216,7 +236,8 @@ fn set_node(txn: &mut dyn Txn, node: NodeId, names: &NodeNames) -> Result<Reply,
 fn set_credentials(txn: &mut dyn Txn, address: &str, credentials: &Credentials) -> Result<Reply, ReadError> {
     let Some((account, mut row)) = view::account_by_address(txn, address)? else { return refused(Refusal::NotFound) };
     row.credentials = credentials.clone();
-    Ok(put(txn, &row::key::account(account), &row))
+    txn.put(&row::key::account(account), &row.encode());
+    Ok(Reply::Done)
 }
 
 fn remove_account(txn: &mut dyn Txn, address: &str) -> Result<Reply, ReadError> {

@@ -16,7 +16,7 @@ pub struct DomainRow {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AccountRow {
     /// Its address.
     pub address: String,
@@ -30,15 +30,71 @@ pub struct AccountRow {
     pub admin: bool,
     /// Whether it may log in.
     pub enabled: bool,
+    /// The name of its owner; empty when none was given.
+    pub name: String,
 }
 
-/// A password in forms that cannot be turned back.
+/// An account in format 1, which has no name.
+#[derive(Clone, Serialize, Deserialize)]
+struct NamelessAccount {
+    address: String,
+    shard: GroupId,
+    created_at: UnixMillis,
+    credentials: Credentials,
+    admin: bool,
+    enabled: bool,
+}
+
+impl AccountRow {
+    const FORMAT: u8 = 2;
+    const FORMAT_WITHOUT_NAME: u8 = 1;
+
+    /// The value of the row: in the first release's format while there is no name.
+    pub fn encode(&self) -> Vec<u8> {
+        let AccountRow { address, shard, created_at, credentials, admin, enabled, name } = self.clone();
+        let nameless = NamelessAccount { address, shard, created_at, credentials, admin, enabled };
+        if name.is_empty() {
+            codec::encode_as(Self::FORMAT_WITHOUT_NAME, &nameless)
+        } else {
+            codec::encode_as(Self::FORMAT, &(nameless, name))
+        }
+    }
+
+    /// Reads both formats.
+    ///
+    /// # Errors
+    /// When the value is neither.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReadError> {
+        let (nameless, name): (NamelessAccount, String) = match bytes.first() {
+            Some(&Self::FORMAT_WITHOUT_NAME) => (codec::decode_as(Self::FORMAT_WITHOUT_NAME, bytes)?, String::new()),
+            _ => codec::decode_as(Self::FORMAT, bytes)?,
+        };
+        let NamelessAccount { address, shard, created_at, credentials, admin, enabled } = nameless;
+        Ok(AccountRow { address, shard, created_at, credentials, admin, enabled, name })
+    }
+}
+
+/// A password in forms that cannot be turned back: derived by this server, or as it came from another one.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Argon2id in PHC string form.
+    /// Argon2id in PHC string form, or a hash of another server in Dovecot's notation `{SCHEME}...`.
     pub argon2: String,
-    /// Keys for SCRAM-SHA-256 (RFC 5802 section 3).
+    /// Keys for SCRAM-SHA-256 (RFC 5802 section 3). Empty while the hash is foreign: SCRAM needs keys that only the
+    /// password gives, so it works after the first login that sends the password (PLAIN, LOGIN).
     pub scram: ScramKeys,
+}
+
+impl Credentials {
+    /// A hash of another server in Dovecot's notation `{SCHEME}...`, until the first login gives the password.
+    pub fn foreign(hash: String) -> Self {
+        let scram = ScramKeys { salt: Vec::new(), iterations: 0, stored_key: [0; 32], server_key: [0; 32] };
+        Credentials { argon2: hash, scram }
+    }
+
+    /// Whether the hash came from another server. A PHC string begins with `$`, Dovecot's notation with a brace.
+    pub fn is_foreign(&self) -> bool {
+        self.argon2.starts_with('{')
+    }
 }
 
 /// What a SCRAM server keeps (RFC 5802 section 3).

@@ -7,7 +7,7 @@ use crate::codec;
 use crate::ids::{AccountId, GroupId, NodeId, UnixMillis};
 use crate::key::{Key, number_at};
 use crate::limits::ALIAS_DEPTH_MAX;
-use crate::txn::{Read, ReadError, scan_prefix};
+use crate::txn::{Read, ReadError, prefix_end, scan_prefix};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -70,7 +70,7 @@ pub fn account_id(from: &dyn Read, address: &str) -> Result<Option<AccountId>, R
 
 /// An account by id.
 pub fn account(from: &dyn Read, account: AccountId) -> Result<Option<AccountRow>, ReadError> {
-    read(from, &key::account(account))
+    from.get(&key::account(account))?.map(|value| AccountRow::decode(&value)).transpose()
 }
 
 /// An account by exact address.
@@ -81,8 +81,29 @@ pub fn account_by_address(from: &dyn Read, address: &str) -> Result<Option<(Acco
 
 /// All accounts, oldest first.
 pub fn accounts(from: &dyn Read) -> Result<Vec<(AccountId, AccountRow)>, ReadError> {
-    let rows = read_all(from, b"i")?;
+    let rows = read_all_with(from, b"i", AccountRow::decode)?;
     Ok(rows.into_iter().filter_map(|(id, row)| Some((AccountId(number_at(&id, 0)?), row))).collect())
+}
+
+/// Up to `count` accounts with ids above `after`, ascending: a page that costs no more than what is on it.
+pub fn accounts_after(
+    from: &dyn Read,
+    after: AccountId,
+    count: usize,
+) -> Result<Vec<(AccountId, AccountRow)>, ReadError> {
+    let start = key::account(AccountId(after.0.saturating_add(1)));
+    let (mut page, mut failed) = (Vec::new(), None);
+    from.scan(start.as_slice()..prefix_end(b"i").as_slice(), &mut |key, value| {
+        if page.len() == count {
+            return ControlFlow::Break(());
+        }
+        match AccountRow::decode(value) {
+            Ok(row) => page.extend(number_at(key, 1).map(|id| (AccountId(id), row))),
+            Err(error) => failed = Some(error),
+        }
+        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failed.map_or(Ok(page), Err)
 }
 
 /// An alias by exact address.
@@ -93,11 +114,30 @@ pub fn alias(from: &dyn Read, address: &str) -> Result<Option<AliasRow>, ReadErr
 /// All aliases, by domain and name.
 pub fn aliases(from: &dyn Read) -> Result<Vec<(String, AliasRow)>, ReadError> {
     let rows = read_all(from, b"l")?;
-    let name = |key: &[u8]| {
-        let text = String::from_utf8_lossy(key).into_owned();
-        text.split_once('\0').map(|(domain, local)| format!("{local}@{domain}")).unwrap_or(text)
-    };
-    Ok(rows.into_iter().map(|(key, row)| (name(&key), row)).collect())
+    Ok(rows.into_iter().map(|(key, row)| (address_of(&key), row)).collect())
+}
+
+/// Up to `count` aliases behind this one (`None`: from the first), by domain and name.
+pub fn aliases_after(from: &dyn Read, after: Option<&str>, count: usize) -> Result<Vec<(String, AliasRow)>, ReadError> {
+    let start = after.map_or_else(|| b"l".to_vec(), |address| [key::alias(address), vec![0]].concat());
+    let (mut page, mut failed) = (Vec::new(), None);
+    from.scan(start.as_slice()..prefix_end(b"l").as_slice(), &mut |key, value| {
+        if page.len() == count {
+            return ControlFlow::Break(());
+        }
+        match codec::decode(value) {
+            Ok(row) => page.push((address_of(key.get(1..).unwrap_or_default()), row)),
+            Err(error) => failed = Some(error),
+        }
+        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    failed.map_or(Ok(page), Err)
+}
+
+/// The address that a key of the tables `a` and `l` stands for, without the table's letter.
+fn address_of(key: &[u8]) -> String {
+    let text = String::from_utf8_lossy(key).into_owned();
+    text.split_once('\0').map(|(domain, local)| format!("{local}@{domain}")).unwrap_or(text)
 }
 
 /// A node.

@@ -69,6 +69,7 @@ pub(super) fn list(admin: &AdminService, page: &Page) -> Result<AdminReply, Admi
         admin: row.admin,
         enabled: row.enabled,
         created: time(row.created_at),
+        name: row.name,
     });
     Ok(AdminReply::Accounts(page_of(items.collect(), page, |item| &item.address)))
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod client;
 mod frame;
+mod import;
 mod members;
 mod names;
 mod outlook;
@@ -19,10 +20,11 @@ mod status;
 pub(crate) use accounts::generated_password;
 pub use accounts::reap_orphans;
 pub use client::{Client, ClientError};
+pub(crate) use import::check_alone;
 pub use outlook::{ranges, some_of};
 pub use protocol::{
-    AccountItem, AdminCommand, AdminError, AdminReply, AliasItem, DomainItem, ListenerItem, Page, QueueItem,
-    RecipientItem, StatusReport,
+    AccountItem, AdminCommand, AdminError, AdminReply, AliasItem, DomainItem, ImportItem, ImportOutcome, ListenerItem,
+    Page, QueueItem, RecipientItem, StatusReport,
 };
 pub use roster::{MoveItem, NodeItem, NodeStanding, ReplicaItem, ShardItem, TokenItem, group_name};
 pub use server::{Handler, serve};

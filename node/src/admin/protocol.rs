@@ -72,6 +72,26 @@ pub enum AdminCommand {
     },
     /// Accounts by address.
     AccountList(Page),
+    /// What would become of these accounts of another server; writes nothing.
+    AccountCheck {
+        /// At most [`crate::limits::IMPORT_BATCH_ACCOUNTS_MAX`].
+        accounts: Vec<ImportItem>,
+    },
+    /// Makes those of these accounts that can be made.
+    AccountImport {
+        /// At most [`crate::limits::IMPORT_BATCH_ACCOUNTS_MAX`].
+        accounts: Vec<ImportItem>,
+    },
+    /// Accounts with their hashes, in the form of an import, by id.
+    AccountExport {
+        /// The `next` of the page before; 0 for the first page.
+        after: u64,
+    },
+    /// Aliases for an export; those with several targets come without targets.
+    AliasExport {
+        /// The last alias of the page before.
+        after: Option<String>,
+    },
     /// Makes or replaces an alias.
     AliasAdd {
         /// The alias.
@@ -159,7 +179,10 @@ impl AdminCommand {
             Status
                 | DomainList(_)
                 | AccountList(_)
+                | AccountCheck { .. }
+                | AccountExport { .. }
                 | AliasList(_)
+                | AliasExport { .. }
                 | QueueList(_)
                 | QueueShow { .. }
                 | NodeList
@@ -176,6 +199,10 @@ impl std::fmt::Debug for AdminCommand {
         match self {
             AccountAdd { address, .. } => write!(out, "AccountAdd({address})"),
             AccountPassword { address, .. } => write!(out, "AccountPassword({address})"),
+            AccountCheck { accounts } => write!(out, "AccountCheck({} accounts)", accounts.len()),
+            AccountImport { accounts } => write!(out, "AccountImport({} accounts)", accounts.len()),
+            AccountExport { after } => write!(out, "AccountExport({after})"),
+            AliasExport { after } => write!(out, "AliasExport({after:?})"),
             Status => out.write_str("Status"),
             DomainAdd { name } => write!(out, "DomainAdd({name})"),
             DomainRemove { name } => write!(out, "DomainRemove({name})"),
@@ -219,6 +246,15 @@ pub enum AdminReply {
     Domains(Vec<DomainItem>),
     /// A page.
     Accounts(Vec<AccountItem>),
+    /// One outcome per account of a check or an import, in its order.
+    Imported(Vec<ImportOutcome>),
+    /// A page of an export.
+    Exported {
+        /// Accounts.
+        items: Vec<ImportItem>,
+        /// Where the next page begins; `None` at the end.
+        next: Option<u64>,
+    },
     /// A page.
     Aliases(Vec<AliasItem>),
     /// A page.
@@ -274,6 +310,59 @@ pub struct AccountItem {
     pub enabled: bool,
     /// When it was made, RFC 3339.
     pub created: String,
+    /// The name of its owner, may be empty.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// An account that comes from another server, as a line of a file gives it.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImportItem {
+    /// Its address.
+    pub address: String,
+    /// The name of its owner, may be empty.
+    #[serde(default)]
+    pub name: String,
+    /// Its password; either this or `hash`.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// Its hash in Dovecot's notation.
+    #[serde(default)]
+    pub hash: Option<String>,
+    /// Further addresses of it.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Whether it may administer.
+    #[serde(default)]
+    pub admin: bool,
+}
+
+impl ImportItem {
+    /// Bytes of its text.
+    pub fn bytes(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let aliases: usize = self.aliases.iter().map(String::len).sum();
+        self.address.len() + self.name.len() + optional(&self.password) + optional(&self.hash) + aliases
+    }
+}
+
+/// Shows whose, never a password or hash.
+impl std::fmt::Debug for ImportItem {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "ImportItem({})", self.address)
+    }
+}
+
+/// What became of an account of an import, or would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportOutcome {
+    /// It was made.
+    Made,
+    /// An account with this address exists; it was not changed.
+    AlreadyThere,
+    /// It cannot be made, and why.
+    Wrong(String),
 }
 
 /// An alias.

@@ -1,5 +1,6 @@
 //! Carries out admin commands: hands each to the file of its kind, and holds what they share.
 
+use super::import::{self, ShardCounts};
 use super::protocol::{AdminCommand, AdminError, AdminReply, ListenerItem};
 use super::server::Handler;
 use super::{accounts, members, names, queue, status};
@@ -31,12 +32,13 @@ pub struct NodeFacts {
 pub struct AdminService {
     pub(super) services: Services,
     pub(super) facts: NodeFacts,
+    pub(super) shard_counts: ShardCounts,
 }
 
 impl AdminService {
     /// The commands over these services.
     pub fn new(services: Services, facts: NodeFacts) -> AdminService {
-        AdminService { services, facts }
+        AdminService { services, facts, shard_counts: ShardCounts::default() }
     }
 
     /// Proposes to the directory and forgets remembered answers, so that the change holds here at once.
@@ -74,6 +76,10 @@ impl AdminService {
             AccountPassword { address, password } => accounts::set_password(self, &address, password).await,
             AccountRemove { address } => accounts::remove(self, &address).await,
             AccountList(page) => accounts::list(self, &page),
+            AccountCheck { accounts } => import::check(self, &accounts).await,
+            AccountImport { accounts } => import::import(self, &accounts).await,
+            AccountExport { after } => import::export(self, after),
+            AliasExport { after } => import::export_aliases(self, after.as_deref()),
             AliasAdd { address, targets } => names::add_alias(self, &address, &targets).await,
             AliasRemove { address } => names::remove_alias(self, &address).await,
             AliasList(page) => names::list_aliases(self, &page),
@@ -127,7 +133,7 @@ pub(super) fn domain(text: &str) -> Result<String, AdminError> {
 /// A refusal is an error.
 pub(super) fn accepted(reply: Reply) -> Result<Reply, AdminError> {
     match reply {
-        Reply::Refused(refusal) => Err(AdminError::Refused(words(refusal).to_owned())),
+        Reply::Refused(refusal) => Err(AdminError::Refused(refusal_words(refusal).to_owned())),
         reply => Ok(reply),
     }
 }
@@ -156,7 +162,8 @@ fn unavailable(error: &ProposeError) -> AdminError {
     })
 }
 
-fn words(refusal: Refusal) -> &'static str {
+/// A refusal in words.
+pub(super) fn refusal_words(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Exists => "exists already",
         Refusal::NotFound => "not found; its domain must be local, see: mailnode domain list",

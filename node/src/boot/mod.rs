@@ -8,6 +8,7 @@ mod health;
 mod listeners;
 mod local_directory;
 mod protocols;
+mod replacer;
 mod signals;
 mod standing;
 
@@ -222,7 +223,9 @@ async fn start_services(config: &Arc<Config>, cluster: Cluster, tls: Tls) -> Res
     let fake_salt_key =
         first_start::fake_salt_key(&cluster, &*clock, &directory).await.map_err(BootError::FirstStart)?;
     let metrics = Arc::new(Metrics::default());
-    let passwords = Passwords::counted(directory.clone(), fake_salt_key, runtime::processors(), Arc::clone(&metrics));
+    let replacer = Arc::new(replacer::ByProposal { cluster: cluster.clone(), clock: Arc::clone(&clock) });
+    let passwords =
+        Passwords::counted(directory.clone(), fake_salt_key, runtime::processors(), Arc::clone(&metrics), replacer);
     let stop = CancellationToken::new();
     Ok(Services {
         cluster,

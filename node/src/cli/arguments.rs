@@ -4,6 +4,7 @@ use crate::config::Settings;
 use crate::limits::TOKEN_VALID_SECONDS_MAX;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -19,6 +20,18 @@ Examples:
 Exit codes:
   0 done   1 refused   2 wrong usage or configuration   3 no node runs there
   4 the node cannot do it now   5 the node could not start";
+
+const IMPORT_HELP: &str = "\
+CSV has a header line that names its columns, in any order: address, name, password or hash, aliases, admin.
+JSON lines have the same names. Hashes are in Dovecot's notation, such as {SSHA512}... or {BLF-CRYPT}...;
+aliases are separated by spaces or semicolons, in JSON they are an array.
+
+Everything is checked before anything is written. Wrong lines are named and left out; accounts that exist are
+left as they are, so the same command continues an import that was cut short.
+
+Examples:
+  mailnode account import accounts.csv --dry-run
+  mailnode account import accounts.jsonl";
 
 /// A whole replicated mail service in one binary. Without a command it runs a node; commands talk to a running one.
 #[derive(Debug, Parser)]
@@ -140,6 +153,42 @@ pub enum AccountCommand {
         /// Whose
         address: String,
     },
+    /// Make accounts from a file of another server
+    #[command(after_help = IMPORT_HELP)]
+    Import {
+        /// The file; - is standard input
+        file: PathBuf,
+        /// csv or jsonl; without it the name of the file or its first byte decides
+        #[arg(long)]
+        format: Option<FileFormat>,
+        /// Check everything, write nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// How the report is shown
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Write accounts with their password hashes to a file that `account import` reads
+    #[command(after_help = "Example:\n  mailnode account export accounts.csv")]
+    Export {
+        /// The file, made readable for its owner only; without it standard output
+        file: Option<PathBuf>,
+        /// csv or jsonl; without it the name of the file decides
+        #[arg(long)]
+        format: Option<FileFormat>,
+        /// Replace the file if it exists
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// The form of a file of accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileFormat {
+    /// RFC 4180, with a header line
+    Csv,
+    /// One JSON object per line
+    Jsonl,
 }
 
 /// Where a password comes from: standard input, a question on the terminal, or the node makes one and it is printed.

@@ -1,7 +1,10 @@
 //! The command line: parses, then either runs a node or talks to a running one over its admin socket.
 
+mod accounts_file;
 mod arguments;
 mod exit;
+mod export;
+mod import;
 mod listing;
 mod members;
 mod password;

@@ -2,7 +2,7 @@
 
 use super::arguments::{AccountCommand, AliasCommand, Command, DomainCommand, Listing, PasswordSource, QueueCommand};
 use super::exit::{Exit, Failure};
-use super::{listing, members, password, status};
+use super::{export, import, listing, members, password, status};
 use crate::admin::{AdminCommand, AdminReply, Client, ClientError};
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -13,6 +13,16 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs one command against the node of `data`.
 pub fn run(data: &Path, command: Command) -> Result<Exit, Failure> {
+    match command {
+        // Files are read before the node is asked: it does not wait long for a silent client.
+        Command::Account(AccountCommand::Import { file, format, dry_run, listing }) => {
+            return import::run(data, &file, format, dry_run, listing);
+        }
+        Command::Account(AccountCommand::Export { file, format, force }) => {
+            return export::run(&mut Client::connect(data)?, file.as_deref(), format, force);
+        }
+        _ => {}
+    }
     let mut client = Client::connect(data)?;
     match command {
         Command::Domain(command) => domain(&mut client, command),
@@ -77,6 +87,8 @@ fn account(client: &mut Client, command: AccountCommand) -> Result<Exit, Failure
             let password = given(&address, &password)?;
             with_password(client, AdminCommand::AccountPassword { address, password })
         }
+        // They are carried out before this is called.
+        AccountCommand::Import { .. } | AccountCommand::Export { .. } => Ok(Exit::Done),
         AccountCommand::Remove { address } => done(client, AdminCommand::AccountRemove { address }),
         AccountCommand::List(how) => {
             let take = |reply| if let AdminReply::Accounts(items) = reply { Some(items) } else { None };

@@ -1,5 +1,16 @@
 //! Checks passwords and derives what is kept of them. Hashing runs on blocking threads, few at a time; verified results
 //! are remembered for a short while under a keyed hash; wrong ones are answered late, and unknown users cost as much.
+//! A hash that came from another server is replaced by our own once a login has shown its password.
+
+mod checks;
+pub mod foreign;
+#[cfg(test)]
+mod foreign_tests;
+mod replacement;
+#[cfg(test)]
+mod tests;
+
+pub use replacement::{NoReplacer, Replacer};
 
 use super::directory::Directory;
 use crate::ids;
@@ -8,7 +19,7 @@ use crate::limits::{
     VERIFIED_PASSWORD_LIFETIME, VERIFIED_PASSWORDS_MAX,
 };
 use crate::metrics::Metrics;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use hmac::{Hmac, Mac};
 use model::directory::row::{AccountRow, Credentials, ScramKeys as KeptKeys};
@@ -43,6 +54,7 @@ struct Shared {
     waiting: Semaphore,
     memory_key: [u8; 32],
     verified: Mutex<HashMap<[u8; 32], Instant>>,
+    replacements: replacement::Replacements,
 }
 
 /// Who logged in.
@@ -81,15 +93,16 @@ pub enum DeriveError {
 }
 
 impl Passwords {
-    /// As [`Self::counted`], with counters of its own.
+    /// As [`Self::counted`], with counters of its own; foreign hashes stay as they are.
     ///
     /// # Errors
     /// As [`Self::counted`].
     pub fn new(directory: Directory, fake_salt_key: [u8; 32], processors: usize) -> Result<Passwords, DeriveError> {
-        Passwords::counted(directory, fake_salt_key, processors, Arc::default())
+        Passwords::counted(directory, fake_salt_key, processors, Arc::default(), Arc::new(NoReplacer))
     }
 
-    /// `fake_salt_key` is the cluster's own ([`FAKE_SALT_SETTING`]); `processors` bounds hashes at a time.
+    /// `fake_salt_key` is the cluster's own ([`FAKE_SALT_SETTING`]); `processors` bounds hashes at a time; `replacer`
+    /// writes what takes the place of foreign hashes.
     ///
     /// # Errors
     /// When argon2 refuses its parameters.
@@ -98,6 +111,7 @@ impl Passwords {
         fake_salt_key: [u8; 32],
         processors: usize,
         metrics: Arc<Metrics>,
+        replacer: Arc<dyn Replacer>,
     ) -> Result<Passwords, DeriveError> {
         let shared = Shared {
             directory,
@@ -108,6 +122,7 @@ impl Passwords {
             waiting: Semaphore::new(PASSWORD_CHECKS_WAITING_MAX),
             memory_key: ids::random(),
             verified: Mutex::default(),
+            replacements: replacement::Replacements::new(replacer),
         };
         Ok(Passwords { shared: Arc::new(shared) })
     }
@@ -150,17 +165,21 @@ impl Passwords {
         let Some((id, row)) = known.filter(|_| correct) else { return Ok(None) };
         self.remember(memory);
         self.shared.metrics.logins.increment();
+        if row.credentials.is_foreign() {
+            self.replace_foreign(row, password);
+        }
         Ok(Some(account(*id, row.clone())))
     }
 
-    /// The SCRAM keys of an account that may log in; `None` lets the exchange go on with made-up ones.
+    /// The SCRAM keys of an account that may log in; `None` lets the exchange go on with made-up ones. An account whose
+    /// hash came from another server has none: SCRAM works after its first login by PLAIN or LOGIN.
     ///
     /// # Errors
     /// `Unavailable` when the directory cannot be read.
     pub async fn scram_keys(&self, username: &str) -> Result<Option<ScramKeys>, AuthError> {
         // For known and unknown users alike, so that the time tells nothing. In a minority the copy here must do.
         self.shared.directory.catch_up().await;
-        Ok(self.known(username)?.map(|(_, row)| {
+        Ok(self.known(username)?.filter(|(_, row)| !row.credentials.is_foreign()).map(|(_, row)| {
             let KeptKeys { salt, iterations, stored_key, server_key } = row.credentials.scram;
             ScramKeys { salt, iterations, stored_key, server_key }
         }))
@@ -191,9 +210,22 @@ impl Passwords {
     /// # Errors
     /// When the password cannot be used.
     pub fn derive(password: &str) -> Result<Credentials, DeriveError> {
-        let prepared = prepare_password(password).map_err(|_| DeriveError::Unusable)?;
+        Self::derive_prepared(&prepared(password)?)
+    }
+
+    /// As [`Self::derive`], on a blocking thread, when it is this password's turn among logins and imports.
+    ///
+    /// # Errors
+    /// As [`Self::derive`].
+    pub async fn derive_in_turn(&self, password: Password) -> Result<Credentials, DeriveError> {
+        let _hashing = self.shared.hashing.acquire().await.map_err(|_| DeriveError::Hash)?;
+        let derived = tokio::task::spawn_blocking(move || Self::derive_prepared(&password)).await;
+        derived.map_err(|_| DeriveError::Hash)?
+    }
+
+    fn derive_prepared(prepared: &Password) -> Result<Credentials, DeriveError> {
         let salt: [u8; SCRAM_SALT_BYTES] = ids::random();
-        let keys = ScramKeys::derive(&prepared, &salt, SCRAM_ITERATIONS).map_err(|_| DeriveError::Hash)?;
+        let keys = ScramKeys::derive(prepared, &salt, SCRAM_ITERATIONS).map_err(|_| DeriveError::Hash)?;
         let ScramKeys { salt, iterations, stored_key, server_key } = keys;
         let scram = KeptKeys { salt, iterations, stored_key, server_key };
         Ok(Credentials { argon2: hash(prepared.as_bytes())?, scram })
@@ -202,9 +234,7 @@ impl Passwords {
     async fn check(&self, hash: String, password: Password) -> Result<bool, AuthError> {
         let _waiting = self.shared.waiting.try_acquire().map_err(|_| AuthError::Unavailable)?;
         let _hashing = self.shared.hashing.acquire().await.map_err(|_| AuthError::Unavailable)?;
-        let check = tokio::task::spawn_blocking(move || {
-            PasswordVerifier::<str>::verify_password(&Argon2::default(), password.as_bytes(), &hash).is_ok()
-        });
+        let check = tokio::task::spawn_blocking(move || checks::fits(password.as_bytes(), &hash));
         check.await.map_err(|_| AuthError::Unavailable)
     }
 
@@ -235,6 +265,14 @@ impl Passwords {
     }
 }
 
+/// A password as SASLprep makes it.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn prepared(password: &str) -> Result<Password, DeriveError> {
+    prepare_password(password).map_err(|_| DeriveError::Unusable)
+}
+
 type Known = (AccountId, AccountRow);
 
 fn hash_of(known: Option<&Known>) -> Option<&str> {
@@ -262,114 +300,4 @@ fn hash(password: &[u8]) -> Result<String, DeriveError> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let salt: [u8; 16] = ids::random();
     Ok(argon2.hash_password_with_salt(password, &salt).map_err(|_| DeriveError::Hash)?.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::services::directory::DirectorySource;
-    use model::directory::{DirectoryCommand, apply};
-    use model::memory::MemoryTxn;
-    use model::{Outcome, ReadError};
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    struct Rows(MemoryTxn);
-
-    impl DirectorySource for Rows {
-        fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
-            Ok(Box::new(self.0.clone()))
-        }
-    }
-
-    fn rows(secret: &str) -> MemoryTxn {
-        let mut rows = MemoryTxn::new();
-        let credentials = Passwords::derive(secret).unwrap();
-        let address = "ann@example.org".to_owned();
-        for command in [
-            DirectoryCommand::AddDomain { name: "example.org".into() },
-            DirectoryCommand::AddAccount { address, shard: GroupId(3), credentials, admin: true },
-        ] {
-            apply(&mut rows, 1, &command, &mut Outcome::default()).unwrap();
-        }
-        rows
-    }
-
-    fn passwords() -> Passwords {
-        Passwords::new(Directory::new(Rows(rows("correct horse"))), [1; 32], 2).unwrap()
-    }
-
-    fn password(text: &str) -> Password {
-        Password::new(text.to_owned())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_right_password_logs_in_and_is_remembered() {
-        let passwords = passwords();
-        let account = passwords.verify("Ann@Example.org", &password("correct horse")).await.unwrap();
-        assert_eq!((account.id, account.shard, account.admin), (AccountId(1), GroupId(3), true));
-        assert_eq!(passwords.shared.verified.lock().len(), 1);
-        assert_eq!(passwords.verify("ann@example.org", &password("correct horse")).await, Ok(account));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn wrong_passwords_and_unknown_users_get_the_same_answer_and_are_not_remembered() {
-        let passwords = passwords();
-        for (user, secret) in [("ann@example.org", "wrong"), ("bob@example.org", "correct horse"), ("ann", "")] {
-            assert_eq!(passwords.verify(user, &password(secret)).await, Err(AuthError::BadCredentials), "{user}");
-        }
-        assert!(passwords.shared.verified.lock().is_empty());
-    }
-
-    /// A copy of the directory that is behind until it is asked to catch up.
-    struct Behind {
-        before: MemoryTxn,
-        after: MemoryTxn,
-        caught_up: AtomicBool,
-        can: bool,
-    }
-
-    impl DirectorySource for Behind {
-        fn rows(&self) -> Result<Box<dyn model::Read + '_>, ReadError> {
-            let rows = if self.caught_up.load(Ordering::Relaxed) { &self.after } else { &self.before };
-            Ok(Box::new(rows.clone()))
-        }
-
-        fn catch_up(&self) -> futures::future::BoxFuture<'_, bool> {
-            self.caught_up.store(self.can, Ordering::Relaxed);
-            Box::pin(std::future::ready(self.can))
-        }
-    }
-
-    fn behind(before: MemoryTxn, can: bool) -> Passwords {
-        let source = Behind { before, after: rows("new password"), caught_up: AtomicBool::new(false), can };
-        Passwords::new(Directory::new(source), [1; 32], 2).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_changed_on_another_node_a_moment_ago_is_known_before_a_login_fails() {
-        for before in [MemoryTxn::new(), rows("old password")] {
-            let passwords = behind(before.clone(), true);
-            assert!(passwords.verify("ann@example.org", &password("new password")).await.is_ok());
-            assert!(behind(before.clone(), true).scram_keys("ann@example.org").await.unwrap().is_some());
-            let minority = behind(before, false);
-            let refused = minority.verify("ann@example.org", &password("new password")).await;
-            assert_eq!(refused, Err(AuthError::Unavailable));
-        }
-    }
-
-    #[tokio::test]
-    async fn over_the_bound_of_waiting_checks_logins_are_put_off() {
-        let passwords = passwords();
-        let _all = passwords.shared.waiting.acquire_many(PASSWORD_CHECKS_WAITING_MAX as u32).await.unwrap();
-        assert_eq!(passwords.verify("ann@example.org", &password("wrong")).await, Err(AuthError::Unavailable));
-    }
-
-    #[tokio::test]
-    async fn scram_keys_are_those_of_the_password() {
-        let keys = passwords().scram_keys("ann@example.org").await.unwrap().unwrap();
-        let again = ScramKeys::derive(&password("correct horse"), &keys.salt, keys.iterations).unwrap();
-        assert!(keys == again);
-        assert!(passwords().scram_keys("bob@example.org").await.unwrap().is_none());
-        assert_eq!(Passwords::derive("").err(), Some(DeriveError::Unusable));
-    }
 }
