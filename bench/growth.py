@@ -159,7 +159,7 @@ def large(rows, cluster, nodes):
                 + ("" if row["succeeded"] else f", {row['status']}"))
     table(["command of another user of the shard", "messages", "s", "CPU µs per message"]
         + [f"{name}, p50 / p99 / max ms (count)" for _, name in PROBES]
-        + ["deliveries from when they were due, p99 ms", "refused", "memory at most, MB"], lines)
+        + ["deliveries from when they were due, p99 ms", "refused", "memory of all nodes at most, MB"], lines)
     for row in found + probes:
         if row.get("first_refusal"):
             print(f"First refusal beside {row.get('command', 'nothing')}: `{row['first_refusal']}`\n")

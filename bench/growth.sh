@@ -118,7 +118,7 @@ launch() { # slot, more flags
 
 until_answers() { # slot
   until admin "$1" status >/dev/null 2>&1; do
-    kill -0 "${pid[$1]}" || { tail -n 20 "${data[$1]}.log" >&2; exit 1; }
+    kill -0 "${pid[$1]}" 2>/dev/null || { tail -n 20 "${data[$1]}.log" >&2; exit 1; }
     pause 0.02
   done
 }
@@ -148,7 +148,9 @@ wait_whole() { # cluster, voters, entries
   until admin "$first" status --json | python3 -c '
 import json, sys
 shards, nodes, lag_max = json.load(sys.stdin)["shards"], int(sys.argv[1]), int(sys.argv[2])
-level = lambda shard: sum(replica["voter"] and replica["lag"] <= lag_max for replica in shard["replicas"])
+# The lag of a replica that has not answered its leader yet is null.
+level = lambda shard: sum(
+    replica["voter"] and replica["lag"] is not None and replica["lag"] <= lag_max for replica in shard["replicas"])
 sys.exit(not all(shard["leader"] and level(shard) >= nodes for shard in shards))' "$2" "$3"; do
     [ "$SECONDS" -lt "$deadline" ] || { say "$1 did not become whole"; exit 1; }
     pause 0.2
@@ -387,6 +389,8 @@ join() { # cluster, slot of the newcomer
     admin "$(first_slot "$name")" node remove "n$nodes" >/dev/null
     stop_node "$last"
     slots[$name]=${slots[$name]% *}
+    # Two million messages are four million files; the newcomer needs as many.
+    [ -n "${KEEP:-}" ] || attend rm -rf "${data[$last]}"
     wait_whole "$name" $((nodes - 1)) 0
   fi
   until_idle "$name"
