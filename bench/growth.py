@@ -154,11 +154,12 @@ def large(rows, cluster, nodes):
             worst = max(row["delivery_ms"]["p99"], row["delivery_after_ms"]["p99"])
             met = worst <= DELIVERY_BAR_MS and row["refused"] == 0 and row["succeeded"]
             verdict(f"{nodes} node(s), {cluster}, deliveries beside {command} of {row['messages']:,}", met,
-                f"p99 {worst:.1f} ms (at most {DELIVERY_BAR_MS} ms), {row['refused']} refused (0)"
+                f"p99 {worst:.1f} ms (at most {DELIVERY_BAR_MS} ms; {row['delivery_from_due_p99_ms']:.1f} ms from when they "
+                f"were due), {row['refused']} refused (0)"
                 + ("" if row["succeeded"] else f", {row['status']}"))
     table(["command of another user of the shard", "messages", "s", "CPU µs per message"]
         + [f"{name}, p50 / p99 / max ms (count)" for _, name in PROBES]
-        + ["deliveries from when they were due, p99 ms", "refused", "memory at most, MB"], lines)
+        + ["deliveries from when they were due, p99 ms", "refused", "memory of all nodes at most, MB"], lines)
     for row in found + probes:
         if row.get("first_refusal"):
             print(f"First refusal beside {row.get('command', 'nothing')}: `{row['first_refusal']}`\n")

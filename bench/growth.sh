@@ -11,6 +11,7 @@
 #   MESSAGES, RUNS    messages of one measurement (6000), and how often it is repeated (3)
 #   COMMAND_MESSAGES  messages that the large commands copy, move, expunge and delete (100000)
 #   OLD, PAIRS        an older binary, compared on empty clusters in so many alternating pairs (5)
+#   PAIR_MESSAGES     messages of one measurement of such a pair (default: twice MESSAGES)
 #   OLD_STEPS         steps at which the older binary is measured too, filled like the other (default: none)
 #   PARTS             "pairs curve large start join", or some of them
 #   BIN, MAILNODE_BINARY, KEEP=1 (data), BASE_OFFSET (ports), USERS, WARM, REST (seconds), SETTLE, PATIENCE
@@ -21,7 +22,7 @@ total=${TOTAL:-2000000} large=${LARGE:-500000} messages=${MESSAGES:-6000} runs=$
 command_messages=${COMMAND_MESSAGES:-100000} pairs=${PAIRS:-5} users=${USERS:-50} warm=${WARM:-5000}
 rest=${REST:-60} settle=${SETTLE:-300} patience=${PATIENCE:-7200} base_offset=${BASE_OFFSET:-12200}
 parts=${PARTS:-pairs curve large start join}
-old=${OLD:-} old_steps=${OLD_STEPS:-}
+pair_messages=${PAIR_MESSAGES:-$((2 * messages))} old=${OLD:-} old_steps=${OLD_STEPS:-}
 if [ -z "${STEPS:-}" ]; then
   STEPS=$total
   for ((step = total / 2; step >= total / 16; step /= 2)); do STEPS="$step $STEPS"; done
@@ -117,7 +118,7 @@ launch() { # slot, more flags
 
 until_answers() { # slot
   until admin "$1" status >/dev/null 2>&1; do
-    kill -0 "${pid[$1]}" || { tail -n 20 "${data[$1]}.log" >&2; exit 1; }
+    kill -0 "${pid[$1]}" 2>/dev/null || { tail -n 20 "${data[$1]}.log" >&2; exit 1; }
     pause 0.02
   done
 }
@@ -147,7 +148,9 @@ wait_whole() { # cluster, voters, entries
   until admin "$first" status --json | python3 -c '
 import json, sys
 shards, nodes, lag_max = json.load(sys.stdin)["shards"], int(sys.argv[1]), int(sys.argv[2])
-level = lambda shard: sum(replica["voter"] and replica["lag"] <= lag_max for replica in shard["replicas"])
+# The lag of a replica that has not answered its leader yet is null.
+level = lambda shard: sum(
+    replica["voter"] and replica["lag"] is not None and replica["lag"] <= lag_max for replica in shard["replicas"])
 sys.exit(not all(shard["leader"] and level(shard) >= nodes for shard in shards))' "$2" "$3"; do
     [ "$SECONDS" -lt "$deadline" ] || { say "$1 did not become whole"; exit 1; }
     pause 0.2
@@ -252,12 +255,25 @@ until_idle() {
   record "$1" "$dir/line"
 }
 
-rates() { # cluster
-  use "$1"
-  figure "$1" smtp --messages "$messages"
-  figure "$1" smtp --messages "$messages" --reuse
-  figure "$1" append --messages "$messages" --warm 1000
-  held[$1]=$((held[$1] + 3 * messages + 1000))
+# Each workload on one cluster after the other, so that what else the machine does meets all alike.
+rates() { # messages, clusters
+  local one
+  for one in "${@:2}"; do
+    use "$one"
+    figure "$one" smtp --messages "$1"
+    held[$one]=$((held[$one] + $1))
+  done
+  for one in "${@:2}"; do
+    use "$one"
+    figure "$one" smtp --messages "$1" --reuse
+    held[$one]=$((held[$one] + $1))
+  done
+  # Twice as many: an APPEND takes half as long.
+  for one in "${@:2}"; do
+    use "$one"
+    figure "$one" append --messages $((2 * $1)) --warm 1000
+    held[$one]=$((held[$one] + 2 * $1 + 1000))
+  done
 }
 
 memory() { # cluster, seconds since the load ended
@@ -286,7 +302,7 @@ disk() { # cluster
 
 measure() { # cluster, phase, empty cluster beside or nothing
   phase=$2
-  local empty=${3:-} order one
+  local empty=${3:-} order
   say "measuring $1 at ${held[$1]}"
   until_idle "$1"
   memory "$1" 0
@@ -296,7 +312,7 @@ measure() { # cluster, phase, empty cluster beside or nothing
       order=("$1" "$empty")
       if ((run % 2 == 0)); then order=("$empty" "$1"); fi
     fi
-    for one in "${order[@]}"; do rates "$one"; done
+    rates "$messages" "${order[@]}"
   done
   run=0
   use "$1"
@@ -332,8 +348,9 @@ large_commands() { # cluster
   say "large commands of u0 beside $who of the same shard"
   figure "$name" probe --neighbour "$who" --seconds 10
   for command in store unstore copy move mark expunge copy-again delete; do
-    figure "$name" large "$command" --messages "$command_messages" --neighbour "$who" \
+    figure "$name" large "$command" --messages "$command_messages" --neighbour "$who" --after 5 \
       || say "large $command failed"
+    until_idle "$name"
   done
 }
 
@@ -372,6 +389,8 @@ join() { # cluster, slot of the newcomer
     admin "$(first_slot "$name")" node remove "n$nodes" >/dev/null
     stop_node "$last"
     slots[$name]=${slots[$name]% *}
+    # Two million messages are four million files; the newcomer needs as many.
+    [ -n "${KEEP:-}" ] || attend rm -rf "${data[$last]}"
     wait_whole "$name" $((nodes - 1)) 0
   fi
   until_idle "$name"
@@ -401,7 +420,7 @@ compare_empty() {
   until_idle old-pairs
   until_idle new-pairs
   for ((run = 1; run <= pairs; run++)); do
-    if ((run % 2)); then rates old-pairs; rates new-pairs; else rates new-pairs; rates old-pairs; fi
+    if ((run % 2)); then rates "$pair_messages" old-pairs new-pairs; else rates "$pair_messages" new-pairs old-pairs; fi
   done
   run=0
   drop_cluster old-pairs
@@ -423,7 +442,7 @@ curve() { # cluster, steps
     fi
     measure "$name" "$step" "$empty"
     if [ "$step" = "${2##* }" ]; then
-      phase=rest-load
+      phase='rest-load'
       memory_at_rest "$name"
       phase=$step
     fi
@@ -444,7 +463,7 @@ everything() {
   curve new "$steps"
   if wants large; then
     large_commands new
-    phase=rest-large
+    phase='rest-large'
     memory_at_rest new
   fi
   if wants start; then restart new; fi
