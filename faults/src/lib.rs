@@ -37,10 +37,12 @@ pub enum Fault {
     ExpungeTakesAll = 12,
     /// A peer that cannot be reached counts as having every entry (I10).
     UnreachableCounted = 13,
+    /// An undone COPY leaves what it had copied (I5).
+    UndoneCopyStays = 14,
 }
 
 /// All of them.
-pub const ALL: [Fault; 13] = [
+pub const ALL: [Fault; 14] = [
     Fault::AckBeforeSync,
     Fault::UidFromLocalCounter,
     Fault::ApplyReadsClock,
@@ -54,6 +56,7 @@ pub const ALL: [Fault; 13] = [
     Fault::VanishedForgotten,
     Fault::ExpungeTakesAll,
     Fault::UnreachableCounted,
+    Fault::UndoneCopyStays,
 ];
 
 static PLANTED: AtomicU8 = AtomicU8::new(0);
@@ -92,6 +95,7 @@ impl Fault {
             Fault::VanishedForgotten => "vanished-forgotten",
             Fault::ExpungeTakesAll => "expunge-takes-all",
             Fault::UnreachableCounted => "unreachable-counted",
+            Fault::UndoneCopyStays => "undone-copy-stays",
         }
     }
 

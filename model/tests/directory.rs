@@ -98,3 +98,31 @@ fn account_ids_are_never_reused() {
     let ids: Vec<_> = view::accounts(&directory.rows).unwrap().into_iter().map(|(id, _)| id.0).collect();
     assert_eq!(ids, [1, 3]);
 }
+
+#[test]
+fn accounts_are_paged_by_address_and_the_first_that_administers_is_found() {
+    let mut directory = Group::new(GroupId::DIRECTORY);
+    let mut change = |command| directory.apply(Command::Directory(command)).reply;
+    for name in ["a.example", "b.example"] {
+        change(DirectoryCommand::AddDomain { name: name.into() });
+    }
+    let credentials = Credentials {
+        argon2: String::new(),
+        scram: ScramKeys { salt: Vec::new(), iterations: 0, stored_key: [0; 32], server_key: [0; 32] },
+    };
+    let addresses = ["zoe@a.example", "ann@b.example", "ann@a.example", "anna@a.example"];
+    for (at, address) in addresses.iter().enumerate() {
+        let (address, credentials) = (address.to_string(), credentials.clone());
+        change(DirectoryCommand::AddAccount { address, shard: GroupId(1), credentials, admin: at >= 2 });
+    }
+    let (mut seen, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = view::accounts_by_address(&directory.rows, after.as_deref(), 2).unwrap();
+        let Some((_, last)) = page.last() else { break };
+        assert!(page.len() <= 2);
+        after = Some(last.address.clone());
+        seen.extend(page.into_iter().map(|(_, row)| row.address));
+    }
+    assert_eq!(seen, ["ann@a.example", "anna@a.example", "zoe@a.example", "ann@b.example"]);
+    assert_eq!(view::first_admin(&directory.rows).unwrap().unwrap().1.address, "ann@a.example");
+}

@@ -106,6 +106,39 @@ pub fn accounts_after(
     failed.map_or(Ok(page), Err)
 }
 
+/// At most `count` accounts by domain and name, those whose address follows `after`.
+pub fn accounts_by_address(
+    from: &dyn Read,
+    after: Option<&str>,
+    count: usize,
+) -> Result<Vec<(AccountId, AccountRow)>, ReadError> {
+    let start = after.map_or_else(|| b"a".to_vec(), |address| [key::address(address), vec![0]].concat());
+    let mut ids = Vec::new();
+    from.scan(start.as_slice()..prefix_end(b"a").as_slice(), &mut |_, value| {
+        ids.extend(number_at(value, 0).map(AccountId));
+        if ids.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    let mut page = Vec::with_capacity(ids.len());
+    for id in ids {
+        page.extend(account(from, id)?.map(|row| (id, row)));
+    }
+    Ok(page)
+}
+
+/// The oldest account that administers; reads the rows of those before it.
+pub fn first_admin(from: &dyn Read) -> Result<Option<(AccountId, AccountRow)>, ReadError> {
+    const PAGE: usize = 100;
+    let mut after = AccountId(0);
+    loop {
+        let page = accounts_after(from, after, PAGE)?;
+        let Some((last, _)) = page.last() else { return Ok(None) };
+        after = *last;
+        if let Some(found) = page.into_iter().find(|(_, row)| row.admin) {
+            return Ok(Some(found));
+        }
+    }
+}
+
 /// An alias by exact address.
 pub fn alias(from: &dyn Read, address: &str) -> Result<Option<AliasRow>, ReadError> {
     read(from, &key::alias(address))

@@ -12,6 +12,7 @@ use crate::limits::COPIES_UNDONE_PER_ENTRY;
 use crate::reply::{Refusal, Reply};
 use crate::txn::{Read, ReadError, Txn, scan_prefix};
 use crate::uidset::UidSet;
+use faults::Fault;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -99,7 +100,9 @@ pub fn undo_copy(
     };
     let now: UidSet = unfinished.uids.iter().take(COPIES_UNDONE_PER_ENTRY).collect();
     for was in view::states_of(txn, account, unfinished.destination, &now)? {
-        writer.remove(txn, was, outcome)?;
+        if !faults::planted(Fault::UndoneCopyStays) {
+            writer.remove(txn, was, outcome)?;
+        }
     }
     writer.finish(txn, outcome)?;
     let left: UidSet = unfinished.uids.iter().skip(COPIES_UNDONE_PER_ENTRY).collect();

@@ -1,11 +1,10 @@
 //! Accounts: made in the directory first, then in their shard; removed in the same order, then reaped. What a crash
 //! between the two leaves is healed by sessions (which make a missing mailbox) and by [`reap_orphans`] under the shard's next leader.
 
-use super::names::page_of;
 use super::protocol::{AccountItem, AdminError, AdminReply, Page};
 use super::service::{AdminService, about, address, unreadable};
 use crate::ids;
-use crate::limits::{ADMIN_PROPOSE_TIMEOUT, REAP_ENTRIES_MAX};
+use crate::limits::{ADMIN_PAGE_ITEMS_MAX, ADMIN_PROPOSE_TIMEOUT, REAP_ENTRIES_MAX};
 use crate::services::passwords::Passwords;
 use crate::services::propose::propose_until;
 use chrono::{DateTime, SecondsFormat};
@@ -14,7 +13,7 @@ use model::directory::row::{AccountRow, Credentials};
 use model::directory::{DirectoryCommand, view};
 use model::mailbox::MailboxCommand;
 use model::txn::scan_prefix;
-use model::{AccountId, Command, GroupId, ReadError, Reply, UnixMillis, key};
+use model::{AccountId, Command, GroupId, Read, ReadError, Reply, UnixMillis, key};
 use std::ops::ControlFlow;
 
 pub(super) async fn add(
@@ -61,7 +60,8 @@ pub(super) async fn remove(admin: &AdminService, name: &str) -> Result<AdminRepl
 }
 
 pub(super) fn list(admin: &AdminService, page: &Page) -> Result<AdminReply, AdminError> {
-    let rows = admin.services.directory.with_rows(view::accounts).map_err(unreadable)?;
+    let look = |rows: &dyn Read| view::accounts_by_address(rows, page.after.as_deref(), ADMIN_PAGE_ITEMS_MAX);
+    let rows = admin.services.directory.with_rows(look).map_err(unreadable)?;
     let items = rows.into_iter().map(|(id, row)| AccountItem {
         address: row.address,
         id: id.0,
@@ -71,7 +71,7 @@ pub(super) fn list(admin: &AdminService, page: &Page) -> Result<AdminReply, Admi
         created: time(row.created_at),
         name: row.name,
     });
-    Ok(AdminReply::Accounts(page_of(items.collect(), page, |item| &item.address)))
+    Ok(AdminReply::Accounts(items.collect()))
 }
 
 /// Removes mailboxes in these groups whose account the directory no longer knows.

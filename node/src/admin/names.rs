@@ -3,6 +3,7 @@
 use super::protocol::{AdminError, AdminReply, AliasItem, DomainItem, Page};
 use super::service::{AdminService, about, address, domain, unreadable};
 use crate::limits::ADMIN_PAGE_ITEMS_MAX;
+use model::Read;
 use model::directory::{DirectoryCommand, domain_of, view};
 use std::collections::HashMap;
 
@@ -58,9 +59,10 @@ pub(super) async fn remove_alias(admin: &AdminService, alias: &str) -> Result<Ad
 }
 
 pub(super) fn list_aliases(admin: &AdminService, page: &Page) -> Result<AdminReply, AdminError> {
-    let aliases = admin.services.directory.with_rows(view::aliases).map_err(unreadable)?;
+    let look = |rows: &dyn Read| view::aliases_after(rows, page.after.as_deref(), ADMIN_PAGE_ITEMS_MAX);
+    let aliases = admin.services.directory.with_rows(look).map_err(unreadable)?;
     let items = aliases.into_iter().map(|(address, row)| AliasItem { address, targets: row.targets });
-    Ok(AdminReply::Aliases(page_of(items.collect(), page, |item| &item.address)))
+    Ok(AdminReply::Aliases(items.collect()))
 }
 
 /// The items after the page's mark, sorted by name, up to the bound.

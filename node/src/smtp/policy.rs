@@ -104,9 +104,8 @@ fn is_postmaster(services: &SmtpServices, address: &Address, reason: NoTarget) -
 
 /// The oldest account that administers.
 fn postmasters(services: &SmtpServices) -> Result<Vec<Target>, Reply> {
-    let accounts =
-        services.directory.with_rows(model::directory::view::accounts).map_err(|error| unreadable(&error))?;
-    let admin = accounts.into_iter().find(|(_, row)| row.admin);
+    let admin = services.directory.with_rows(model::directory::view::first_admin);
+    let admin = admin.map_err(|error| unreadable(&error))?;
     let target = admin.map(|(account, row)| Target::Account { account, address: row.address, folder: None });
     target
         .map(|target| vec![target])

@@ -57,7 +57,8 @@ impl Client {
         &self.world
     }
 
-    fn operation(&mut self) -> OperationId {
+    /// A new operation id.
+    pub fn operation(&mut self) -> OperationId {
         self.drawn += 1;
         let mut bytes = [0; 10];
         bytes[..2].copy_from_slice(&(self.number as u16).to_be_bytes());

@@ -1,11 +1,13 @@
 //! A mailbox with one client that does one thing after the other: every reading, on whatever node, must be exactly what
-//! the client has made of it. Messages move between folders and are expunged; none may come back, double or vanish.
+//! the client has made of it. Messages move between folders, are copied in parts and are expunged; none may come back,
+//! double or vanish, and of a COPY that is undone none may stay.
 
 use crate::sim::book::Mail;
 use crate::sim::client::{Client, Seen, hash_of};
 use cluster::runtime::sleep;
 use model::mailbox::MailboxCommand;
 use model::mailbox::StoreMode;
+use model::mailbox::copy_part::{CopyPart, PartOrder};
 use model::mailbox::row::flag;
 use model::{AccountId, BodyHash, FolderId, Reply, Uid, UidSet};
 use std::collections::BTreeMap;
@@ -49,6 +51,7 @@ async fn step(client: &mut Client, expected: &mut Expected) {
         (0..2, Some(uid)) => flag(client, expected, uid).await,
         (2..4, Some(uid)) => file(client, expected, uid).await,
         (4, Some(uid)) => expunge(client, expected, uid).await,
+        (5, Some(_)) => copy_in_parts(client, expected).await,
         _ => append(client, expected).await,
     }
 }
@@ -111,6 +114,35 @@ async fn expunge(client: &mut Client, expected: &mut Expected, uid: Uid) {
     expected.inbox.1.remove(&uid);
     if !matches!(&reply, Reply::Expunged { uids, .. } if uids.iter().eq([uid])) {
         unexpected(client, "a message was expunged", &reply);
+    }
+}
+
+/// A COPY as a session makes it of many messages, one in each part. Half of them are undone before the last part.
+async fn copy_in_parts(client: &mut Client, expected: &mut Expected) {
+    let (account, source, destination) = (expected.account, expected.inbox.0, expected.archive.0);
+    let messages: Vec<_> = expected.inbox.1.iter().map(|(uid, message)| (*uid, *message)).collect();
+    let (copy, is_undone) = (client.operation(), client.random().chance(50));
+    let mut made = Folder::new();
+    for (at, (uid, message)) in messages.iter().enumerate() {
+        let order = match at {
+            0 => PartOrder::First,
+            at if at + 1 == messages.len() && !is_undone => PartOrder::Last,
+            _ => PartOrder::Middle,
+        };
+        let part = CopyPart { source, destination, uids: UidSet::from_ranges([(*uid, *uid)]), copy, order };
+        let reply = client.command(account, MailboxCommand::CopyPart { account, part }).await;
+        match &reply {
+            Reply::Copied { to, .. } => made.extend(to.iter().map(|to| (to, *message))),
+            _ => unexpected(client, "a part was copied", &reply),
+        }
+    }
+    // A single message is the first part and never the last.
+    if is_undone || messages.len() < 2 {
+        while client.command(account, MailboxCommand::UndoCopy { account, copy }).await
+            != (Reply::Reaped { more: false })
+        {}
+    } else {
+        expected.archive.1.extend(made);
     }
 }
 
