@@ -121,3 +121,40 @@ fn clients_that_do_not_read_hold_up_nobody() {
     let fetched = imap.ok("FETCH 1 (BODY.PEEK[HEADER] BODYSTRUCTURE)").unwrap();
     assert!(text(&fetched.untagged).contains("Subject: large"));
 }
+
+/// More messages than any entry changes: STORE, COPY, MOVE and EXPUNGE are carried out in parts.
+#[test]
+fn changes_of_many_messages_are_whole_before_and_after_a_kill() {
+    const MANY: usize = 1_100;
+    let (directory, mut node) = start();
+    let mut imap = login(&node);
+    let message = "Subject: many\r\n\r\nbody\r\n";
+    let together = format!("APPEND INBOX{}", format!(" () {{{}+}}\r\n{message}", message.len()).repeat(MANY / 10));
+    (0..10).for_each(|_| assert!(imap.command(&together).unwrap().status.starts_with("OK")));
+    imap.ok("SELECT INBOX (CONDSTORE)").unwrap();
+    let stored = imap.ok("STORE 1:* +FLAGS (\\Flagged later)").unwrap();
+    let told = stored.untagged.iter().filter(|line| text(&[line.to_vec()]).contains("\\Flagged")).count();
+    assert_eq!(told, MANY + 1, "every message, and the table of flags");
+    let copied = imap.ok("COPY 1:* Archive").unwrap().status;
+    assert!(copied.contains(" 1:1100 1:1100]"), "{copied}");
+    let moved = imap.ok("MOVE 1:600 Trash").unwrap();
+    assert!(text(&moved.untagged).contains(" 1:600 1:600]"), "{moved:?}");
+    imap.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)").unwrap();
+    let expunged = imap.ok("EXPUNGE").unwrap();
+    assert_eq!(expunged.untagged.iter().filter(|line| line.ends_with(b" EXPUNGE")).count(), MANY - 600);
+    let counts = |imap: &mut Imap| {
+        let status = |folder: &str| format!("STATUS {folder} (MESSAGES UIDNEXT UNSEEN)");
+        ["INBOX", "Archive", "Trash"].map(|folder| text(&imap.ok(&status(folder)).unwrap().untagged))
+    };
+    let before = counts(&mut imap);
+    for (counts, messages) in before.iter().zip([0, MANY, 600]) {
+        assert!(counts.contains(&format!("MESSAGES {messages} ")), "{counts}");
+    }
+    node.kill();
+    let node = Node::start(&directory.path().join("data")).unwrap();
+    let mut imap = login(&node);
+    assert_eq!(counts(&mut imap), before);
+    imap.ok("SELECT Archive").unwrap();
+    let fetched = imap.ok("FETCH 1:* (FLAGS)").unwrap();
+    assert!(fetched.untagged.iter().all(|line| text(&[line.to_vec()]).contains("\\Flagged")), "flags are copied");
+}

@@ -258,3 +258,33 @@ async fn in_a_minority_what_is_selected_can_be_read_and_the_client_is_told_once(
     client.ok("NOOP").await;
     node.shut_down().await;
 }
+
+/// Appends `count` messages in one command.
+async fn append_many(client: &mut Client, count: usize) {
+    let message = message("many", "text");
+    let literal = format!(" () {{{}+}}\r\n{message}", message.len());
+    client.ok(&format!("APPEND INBOX{}", literal.repeat(count))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_copy_that_is_refused_half_way_leaves_the_destination_as_it_was() {
+    let node = Node::start().await;
+    let mut client = node.login().await;
+    append_many(&mut client, 300).await;
+    client.append("INBOX", "another", &message("last", "text")).await;
+    // The destination has no room for one more keyword.
+    client.append("Archive", "", &message("there", "text")).await;
+    client.ok("SELECT Archive").await;
+    for number in 0..56 {
+        client.ok(&format!("STORE 1 +FLAGS (k{number})")).await;
+    }
+    client.ok("SELECT INBOX").await;
+    let (_, result) = client.command("COPY 1:* Archive").await;
+    assert!(result.starts_with("NO "), "{result}");
+    // The first part is removed behind the answer.
+    while !has(&client.ok("STATUS Archive (MESSAGES)").await, "MESSAGES 1)") {}
+    let (_, result) = client.command("COPY 1:300 Archive").await;
+    assert!(result.contains("[COPYUID ") && result.contains(" 1:300 "), "{result}");
+    assert!(has(&client.ok("STATUS Archive (MESSAGES)").await, "MESSAGES 301)"));
+    node.shut_down().await;
+}
