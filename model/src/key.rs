@@ -11,7 +11,7 @@
 //! | `U` | account, folder, uid | modseq and flags, 16 bytes |
 //! | `C` | account, folder, modseq, uid | latest change of a message (empty) |
 //! | `X` | account, folder, modseq, uid | expunged (empty) |
-//! | `G` | account, folder | folder or account being removed (empty) |
+//! | `G` | account, folder | folder being removed (empty, or the first UID not reaped yet) |
 //! | `P` | account, operation id | unfinished COPY |
 //! | `R` | message id, account | delivered before (folder, uid) |
 //! | `Q` | message id | queue message |

@@ -259,3 +259,31 @@ fn operations_and_deliveries_are_forgotten_after_their_time() {
     let kept: Vec<_> = shard.rows.rows().keys().filter(|key| matches!(key[0], b'O' | b'R')).collect();
     assert_eq!(kept.len(), 16, "{kept:?}");
 }
+
+#[test]
+fn a_removed_folder_is_reaped_in_parts_with_everything_it_had() {
+    for begun_by_the_release_before in [false, true] {
+        let mut shard = Group::shard();
+        shard.append("Junk", 9, 0, &[]);
+        shard.append("Trash", 2, 0, &[]);
+        let folder = shard.folder("Junk");
+        let uids = UidSet::from_ranges([(2, 3)]);
+        let (account, keywords, unchanged_since) = (ANN, Vec::new(), None);
+        let (mode, flags) = (StoreMode::Add, flag::DELETED);
+        shard.mailbox(MailboxCommand::Store { account, folder, uids, mode, flags, keywords, unchanged_since });
+        shard.mailbox(MailboxCommand::Expunge { account, folder, uids: None });
+        for name in ["Junk", "Trash"] {
+            shard.mailbox(MailboxCommand::DeleteFolder { account, name: name.into() });
+        }
+        if begun_by_the_release_before {
+            shard.mailbox(MailboxCommand::Reap { account });
+        }
+        let mut entries = 0;
+        while shard.mailbox(MailboxCommand::ReapPart { account, count: 3 }) == (Reply::Reaped { more: true }) {
+            entries += 1;
+        }
+        assert!(begun_by_the_release_before || entries >= 4, "three messages each: {entries}");
+        let left = shard.rows.rows().keys().filter(|key| b"MUCXG".contains(&key[0])).count();
+        assert_eq!(left, 0, "no row of the folders is left");
+    }
+}

@@ -63,6 +63,7 @@ fn command() -> impl Strategy<Value = MailboxCommand> {
         }),
         1 => (0u8..3).prop_map(move |copy| MailboxCommand::UndoCopy { account, copy: OperationId([copy; 16]) }),
         1 => Just(MailboxCommand::Reap { account }),
+        2 => (0u32..4).prop_map(move |count| MailboxCommand::ReapPart { account, count }),
         1 => Just(MailboxCommand::CreateAccount { account, address: "ann@example.org".into() }),
     ]
 }

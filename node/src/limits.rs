@@ -195,8 +195,8 @@ pub const WATCH_AGAIN_WAIT: Duration = Duration::from_secs(1);
 pub const FLAGS_PER_ENTRY: usize = 1_000;
 /// Messages that one entry copies, moves or expunges: each is a name of a file made or removed, ten milliseconds in all.
 pub const FILES_PER_ENTRY: usize = 250;
-/// The format whose entries know parts of a COPY.
-pub const FORMAT_OF_COPY_PARTS: u32 = 3;
+/// The format whose entries know parts of a COPY and of a removal.
+pub const FORMAT_OF_PARTS: u32 = 3;
 /// A COPY whose next part does not come for so long has lost its session and is undone: longer than any part is retried.
 pub const COPY_ABANDONED_AFTER: Duration = Duration::from_secs(120);
 /// How often a leader looks for COPYs that lost their session.

@@ -196,6 +196,13 @@ pub enum MailboxCommand {
         /// The COPY.
         copy: OperationId,
     },
+    /// As `Reap`, with a bound of its own (format 3).
+    ReapPart {
+        /// Whose.
+        account: AccountId,
+        /// Messages at most.
+        count: u32,
+    },
 }
 
 impl MailboxCommand {
@@ -239,6 +246,7 @@ pub fn apply(
         RenameFolder { account, from, to } => folder::rename(txn, place, *account, from, to, outcome),
         Subscribe { account, name, on } => folder::subscribe(txn, *account, name, *on, outcome),
         CopyPart { account, part } => copy_part::copy_part(txn, place, *account, part, outcome),
+        ReapPart { account, count } => reap::reap_part(txn, *account, *count, outcome),
         UndoCopy { account, copy } => copy_part::undo_copy(txn, *account, *copy, outcome),
     }
 }

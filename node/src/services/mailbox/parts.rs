@@ -6,7 +6,7 @@
 
 use super::proposals::{Owner, Proposer};
 use super::reaper;
-use crate::limits::{FILES_PER_ENTRY, FLAGS_PER_ENTRY, FORMAT_OF_COPY_PARTS};
+use crate::limits::{FILES_PER_ENTRY, FLAGS_PER_ENTRY, FORMAT_OF_PARTS};
 use model::mailbox::copy_part::{CopyPart, PartOrder};
 use model::mailbox::{MailboxCommand, view};
 use model::{AccountId, FolderId, OperationId, Read, ReadError, Reply, UidSet};
@@ -75,7 +75,7 @@ pub async fn transfer<F: Future<Output = Result<Reply, StoreError>> + Send>(
     let Transfer { source, destination, remove } = transfer;
     let account = owner.account;
     let copy = (!remove && parts.len() > 1).then(|| proposer.operation());
-    if copy.is_some() && proposer.cluster.active_format().await < FORMAT_OF_COPY_PARTS {
+    if copy.is_some() && proposer.cluster.active_format().await < FORMAT_OF_PARTS {
         // A node of the release before does not know parts of a COPY: one entry, as there.
         let uids = UidSet::from_ranges(parts.iter().flat_map(|part| part.ranges().iter().copied()));
         return copied(change(MailboxCommand::Copy { account, source, destination, uids, remove }).await?);

@@ -3,7 +3,7 @@
 
 use super::parts;
 use super::proposals::Proposer;
-use crate::limits::{COPY_LOOK_INTERVAL, REAP_RETRY_WAIT};
+use crate::limits::{COPY_LOOK_INTERVAL, FILES_PER_ENTRY, FORMAT_OF_PARTS, REAP_RETRY_WAIT};
 use crate::services::leadership::Gains;
 use model::mailbox::MailboxCommand;
 use model::{AccountId, Command, GroupId, OperationId, Read, ReadError, Reply, key};
@@ -39,7 +39,12 @@ async fn resume_in(proposer: &Proposer, shard: GroupId) {
 }
 
 async fn reap(proposer: &Proposer, shard: GroupId, account: AccountId) {
-    repeat(proposer, shard, MailboxCommand::Reap { account }).await;
+    let command = if proposer.cluster.active_format().await < FORMAT_OF_PARTS {
+        MailboxCommand::Reap { account }
+    } else {
+        MailboxCommand::ReapPart { account, count: FILES_PER_ENTRY as u32 }
+    };
+    repeat(proposer, shard, command).await;
 }
 
 /// Undoes a failed COPY in the background. What cannot be done here is left to [`undo_abandoned`].
