@@ -14,6 +14,8 @@ pub const START_PATIENCE: Duration = Duration::from_secs(120);
 pub const WHOLE_PATIENCE: Duration = Duration::from_secs(240);
 /// The final read of one mailbox through one node, with all attempts.
 pub const FINAL_READ_PATIENCE: Duration = Duration::from_secs(120);
+/// A COPY that lost its session is undone 120 s after its latest part; leaders look every 30 s, and may change once.
+pub const COPIES_UNDONE_PATIENCE: Duration = Duration::from_secs(240);
 /// A claim on a queue message lives 5 minutes after its holder was killed; then it is tried again.
 pub const DRAIN_PATIENCE: Duration = Duration::from_secs(420);
 /// A removed node's replicas must have moved within this, else the fault is given up (and the run says so).

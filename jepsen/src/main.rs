@@ -47,7 +47,7 @@ enum Order {
 
 #[derive(clap::Args)]
 struct RunArguments {
-    /// set, flags, uids, bank, queue, directory or all; may be repeated or parted by commas
+    /// set, flags, uids, bank, queue, directory, copies or all (all but copies); may be repeated or parted by commas
     #[arg(long, default_value = "all", value_delimiter = ',')]
     workload: Vec<String>,
     /// A kind of fault, a group of them such as kill or partition, all, or none
@@ -118,7 +118,7 @@ fn go(arguments: &RunArguments) -> Result<ExitCode> {
         kinds.retain(|kind| *kind != "clock");
     }
     let all = arguments.workload.iter().any(|name| name == "all");
-    let workloads = if all { workload::NAMES.map(str::to_owned).into() } else { arguments.workload.clone() };
+    let workloads = if all { workload::ALL.map(str::to_owned).into() } else { arguments.workload.clone() };
     let plan = run::Plan {
         world: Options {
             binary: binary()?,

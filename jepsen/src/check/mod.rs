@@ -1,6 +1,7 @@
 //! Checkers: what a history must not show. Functions of histories alone; each has tests with planted violations.
 
 pub mod bank;
+pub mod copies;
 pub mod coverage;
 pub mod linear;
 pub mod queue;

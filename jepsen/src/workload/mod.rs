@@ -2,6 +2,7 @@
 //! everything in the end, and names its checker.
 
 mod bank;
+mod copies;
 mod directory;
 mod flags;
 mod queue;
@@ -39,7 +40,10 @@ pub trait Workload: Send + Sync {
 }
 
 /// The names of all workloads.
-pub const NAMES: [&str; 6] = ["set", "flags", "uids", "bank", "queue", "directory"];
+pub const NAMES: [&str; 7] = ["set", "flags", "uids", "bank", "queue", "directory", "copies"];
+
+/// What `all` means. Not `copies`: each of its operations leaves hundreds of messages, and its end may wait for minutes.
+pub const ALL: [&str; 6] = ["set", "flags", "uids", "bank", "queue", "directory"];
 
 /// A workload by name; `minutes` of work are coming.
 pub fn by_name(name: &str, minutes: f64, sink: &Sink) -> Result<Box<dyn Workload>> {
@@ -49,6 +53,7 @@ pub fn by_name(name: &str, minutes: f64, sink: &Sink) -> Result<Box<dyn Workload
         "uids" => Box::new(uids::MailUids::default()),
         "bank" => Box::new(bank::MailBank),
         "queue" => Box::new(queue::Queue::new(sink.clone())),
+        "copies" => Box::new(copies::MailCopies::default()),
         "directory" => Box::new(directory::Directory::default()),
         other => bail!("there is no workload {other}; there are {NAMES:?}"),
     })
