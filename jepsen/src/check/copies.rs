@@ -1,5 +1,5 @@
-//! A COPY in several entries is all or nothing: after an OK all copies are there, after a refusal none, and when nobody
-//! knows either all or none, once what was left unfinished has had time to be undone.
+//! A COPY in several entries is all or nothing: after an OK all copies are there, after a refusal none, and after an
+//! unknown outcome all or none, once the leader had time to undo what was left unfinished.
 
 use super::Verdict;
 use crate::history::{Kind, Operation, Value};
